@@ -1,0 +1,60 @@
+package executor
+
+import (
+	"errors"
+	"slices"
+
+	"tfw/inventory"
+)
+
+// Role says what a principal may do; each includes the one before.
+type Role string
+
+// The roles.
+const (
+	Viewer   Role = "viewer"   // look
+	Operator Role = "operator" // run, lease, cancel
+	Admin    Role = "admin"    // tokens, host states, host keys, breaking leases
+)
+
+// Principal is who asks. Everything that users do goes through methods that
+// take one: there is no way around it.
+type Principal struct {
+	Name   string   // user or token name, for the record
+	Role   Role     //
+	Groups []string // groups of the inventory it may see; nil is all of them, empty is none
+	Token  string   // id of the token it came with, "" for local trust
+	Source string   // where it came from: address, or "unix:pid=..."
+}
+
+// Local is the principal of the process's own user: all rights.
+func Local(name string) Principal { return Principal{Name: name, Role: Admin, Source: "local"} }
+
+// May reports whether the principal's role includes r.
+func (p Principal) May(r Role) bool {
+	order := []Role{Viewer, Operator, Admin}
+	return slices.Index(order, p.Role) >= slices.Index(order, r) && slices.Contains(order, p.Role)
+}
+
+// Sees reports whether the host exists for the principal.
+func (p Principal) Sees(h *inventory.Host) bool {
+	if p.Groups == nil {
+		return true
+	}
+	for _, g := range h.Groups {
+		if slices.Contains(p.Groups, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// Errors that users meet, for errors.Is. The API's one error table maps them to HTTP.
+var (
+	ErrForbidden   = errors.New("not allowed")
+	ErrBadRequest  = errors.New("bad request")   // with what is wrong: target, parameters, options
+	ErrConflict    = errors.New("conflict")      // the thing is not in a state for it
+	ErrLeased      = errors.New("leased")        // a lease or isolation of another stands against it
+	ErrDraining    = errors.New("shutting down") // no new runs
+	ErrReplayedKey = errors.New("idempotency key was used for another request")
+)
