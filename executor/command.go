@@ -53,7 +53,9 @@ type DurableCommand struct {
 	ID     CommandID
 	Script []byte // what to run; starts with "#!" for another interpreter than /bin/sh
 	Args   []string
-	Stdin  []byte // nil is /dev/null
+	Env    map[string]string // exported to the command; names are checked by the caller
+	Cwd    string            // "" is the login user's home; one that is not there ends with status 126 and a line on stderr
+	Stdin  []byte            // nil is /dev/null
 	Become *BecomeAs
 	Merge  bool // stderr goes to stdout
 	// MaxSpool bounds the output that waits on the host unacknowledged; 0 is the
