@@ -52,7 +52,11 @@ func plain(name string) string {
 type DurableCommand struct {
 	ID     CommandID
 	Script []byte // what to run; starts with "#!" for another interpreter than /bin/sh
-	Args   []string
+	// Login: Script is a line for the login user's own shell, run as sshd would
+	// run it ($SHELL -c LINE, $0 its base name; /bin/sh where $SHELL is no POSIX
+	// shell), so that bytes and status equal those of "ssh HOST LINE". Its rc files are not read a second time.
+	Login  bool
+	Args   []string          // of Script; not with Login
 	Env    map[string]string // exported to the command; names are checked by the caller
 	Cwd    string            // "" is the login user's home; one that is not there ends with status 126 and a line on stderr
 	Stdin  []byte            // nil is /dev/null
