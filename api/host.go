@@ -1,0 +1,127 @@
+package api
+
+import (
+	"time"
+
+	"tfw/executor"
+	"tfw/inventory"
+)
+
+// Host is a host as the API shows it: the inventory's words and how it fares.
+// It holds references to secrets at most, never a secret.
+type Host struct {
+	Name      string          `json:"name"`
+	Address   string          `json:"address"`
+	ID        int             `json:"id"`
+	UUID      string          `json:"uuid"`
+	Groups    []string        `json:"groups"`
+	Plugins   []string        `json:"plugins"`
+	Tags      []string        `json:"tags"`
+	Vars      map[string]any  `json:"vars"`
+	State     inventory.State `json:"state"`
+	Reason    string          `json:"reason" doc:"why the state is not active"`
+	StateBy   string          `json:"state_by,omitempty" doc:"who set the state; absent when the inventory file says so"`
+	Reachable *bool           `json:"reachable" doc:"null: never probed"`
+	Facts     map[string]any  `json:"facts" doc:"of the last system_information"`
+
+	SSH       HostSSH           `json:"ssh"`
+	Isolation string            `json:"isolation,omitempty"`
+	Capacity  int               `json:"capacity,omitempty"`
+	Owner     string            `json:"owner,omitempty"`
+	LastSeen  time.Time         `json:"last_seen,omitzero" doc:"when it last answered"`
+	Latency   executor.Duration `json:"latency,omitempty" doc:"of the last probe"`
+	Clock     ClockSkew         `json:"clock_skew,omitempty" doc:"its clock minus the controller's"`
+	Problem   string            `json:"problem,omitempty" doc:"why it is not reachable, with the next step"`
+}
+
+// ClockSkew is a host's clock minus the controller's, written as "-1.5s".
+type ClockSkew string
+
+// HostSSH is how a host is reached, without anything secret.
+type HostSSH struct {
+	User string   `json:"user,omitempty"`
+	Port int      `json:"port"`
+	Jump []string `json:"jump,omitempty" doc:"names of hosts, outermost first"`
+}
+
+// hostOf shows a host.
+func hostOf(s executor.HostStatus) Host {
+	h := Host{
+		Name: s.Name, Address: s.Address, ID: s.ID, UUID: s.UUID,
+		Groups: list(s.Groups), Plugins: list(s.Plugins), Tags: list(s.Tags), Vars: s.Vars,
+		State: s.State, Reason: s.Reason, StateBy: s.StateBy, Reachable: s.Reachable, Facts: s.Facts,
+		SSH:       HostSSH{User: s.SSH.User, Port: s.SSH.Port, Jump: s.SSH.Jump},
+		Isolation: string(s.Isolation), Capacity: s.Capacity, Owner: s.Owner,
+		LastSeen: s.LastSeen, Latency: executor.Duration(s.Latency), Problem: s.Problem,
+	}
+	if h.SSH.Port == 0 {
+		h.SSH.Port = 22
+	}
+	if h.Vars == nil {
+		h.Vars = map[string]any{}
+	}
+	if h.Facts == nil {
+		h.Facts = map[string]any{}
+	}
+	if s.Clock != 0 {
+		h.Clock = ClockSkew(s.Clock.String())
+	}
+	return h
+}
+
+func hostsOf(all []executor.HostStatus) []Host {
+	hosts := make([]Host, len(all))
+	for i, s := range all {
+		hosts[i] = hostOf(s)
+	}
+	return hosts
+}
+
+// list is never null in JSON.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// Group is a group of the inventory as the API shows it.
+type Group struct {
+	Name      string         `json:"name"`
+	Hosts     []string       `json:"hosts" doc:"every member, direct or through children"`
+	Direct    []string       `json:"direct" doc:"hosts named in the group itself"`
+	Children  []string       `json:"children"`
+	Parents   []string       `json:"parents"`
+	Plugins   []string       `json:"plugins"`
+	Tags      []string       `json:"tags"`
+	Vars      map[string]any `json:"vars"`
+	Isolation string         `json:"isolation,omitempty"`
+	Capacity  int            `json:"capacity,omitempty"`
+	MaxHosts  int            `json:"max_hosts,omitempty"`
+	Owner     string         `json:"owner,omitempty"`
+	Priority  int            `json:"priority,omitempty"`
+}
+
+func groupOf(g *inventory.Group) Group {
+	shown := Group{
+		Name: g.Name, Hosts: list(g.Hosts), Direct: list(g.Direct), Children: list(g.Children), Parents: list(g.Parents),
+		Plugins: list(g.Plugins), Tags: list(g.Tags), Vars: g.Vars,
+		Isolation: string(g.Isolation), Capacity: g.Capacity, MaxHosts: g.MaxHosts, Owner: g.Owner, Priority: g.Priority,
+	}
+	if shown.Vars == nil {
+		shown.Vars = map[string]any{}
+	}
+	return shown
+}
+
+// InventoryStatus tells how the inventory in use came to be and whether the
+// last edit of its file was taken.
+type InventoryStatus struct {
+	Source   string    `json:"source" doc:"file or program it is read from"`
+	Revision string    `json:"revision" doc:"hash that runs record"`
+	Loaded   time.Time `json:"loaded,omitzero"`
+	Hosts    int       `json:"hosts"`
+	Groups   int       `json:"groups"`
+	Checked  time.Time `json:"checked,omitzero" doc:"when the file was last looked at"`
+	Problem  string    `json:"problem,omitempty" doc:"why the last edit was not taken; the last good inventory is in use"`
+}
