@@ -1,0 +1,101 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tfw/executor"
+)
+
+// flight is a dial under way that everybody who needs the place shares. It is
+// given up when nobody waits for it any more.
+type flight struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	stage   *stage
+	waiters int // under place.mu; a flight for growth counts as one
+	err     error
+}
+
+// connect makes sure that there is a link, dialling when there is none.
+func (p *place) connect(ctx context.Context) error {
+	p.mu.Lock()
+	if len(p.links) > 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	if p.flight == nil {
+		p.takeOff()
+	}
+	f := p.flight
+	f.waiters++
+	p.mu.Unlock()
+
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		p.mu.Lock()
+		if f.waiters--; f.waiters == 0 {
+			f.cancel()
+			if p.flight == f {
+				p.flight = nil // the next one does not inherit a cancelled dial
+			}
+		}
+		p.mu.Unlock()
+		return f.stage.timeout(context.Cause(ctx))
+	}
+}
+
+// takeOff starts a dial. Called with p.mu held.
+func (p *place) takeOff() {
+	ctx, cancel := context.WithTimeout(p.t.ctx, p.set.ConnectTimeout)
+	f := &flight{done: make(chan struct{}), cancel: cancel, stage: &stage{set: p.set}}
+	p.flight = f
+	p.t.crew.Go(func() {
+		defer cancel()
+		l, err := p.t.dial(ctx, p, f.stage)
+		if err != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = f.stage.timeout(context.DeadlineExceeded)
+		}
+		p.land(f, l, err)
+	})
+}
+
+// land puts a dial's outcome in its place.
+func (p *place) land(f *flight, l *link, err error) {
+	p.mu.Lock()
+	if p.flight == f {
+		p.flight = nil
+	}
+	switch {
+	case err != nil:
+		f.err = err
+		p.noGrow = time.Now().Add(time.Second)
+	case p.t.ctx.Err() != nil || l.broken():
+		f.err = because(executor.ErrLost, "", "connection lost as soon as it was made")
+	default:
+		p.links = append(p.links, l)
+		p.used = time.Now()
+		p.t.total.Add(1)
+		p.pump()
+		l.start()
+		l = nil
+	}
+	close(f.done)
+	p.mu.Unlock()
+	if l != nil {
+		l.end(errClosed)
+		l.start()
+	}
+}
+
+// grow dials one further link for those who wait. Called with p.mu held.
+func (p *place) grow() {
+	if p.flight != nil || len(p.links) >= p.t.opt.MaxPerHost || time.Now().Before(p.noGrow) {
+		return
+	}
+	p.takeOff()
+	p.flight.waiters = 1
+}

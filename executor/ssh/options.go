@@ -1,0 +1,93 @@
+package ssh
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"tfw/inventory"
+)
+
+// Options are the settings of a [Transport]. The zero value is strict and works
+// as the user's own ssh does: keys, agent and known_hosts of the home directory.
+type Options struct {
+	// KnownHosts are the files asked for hosts that name none. Empty:
+	// ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. The first one is written to.
+	KnownHosts []string
+	// AcceptNew trusts and records the key of a host that is not on file.
+	// A changed key is refused all the same.
+	AcceptNew bool
+	// AgentSocket is the agent's unix socket; "" is $SSH_AUTH_SOCK, "none" is no agent.
+	AgentSocket string
+	// ConfigFile is read for hosts with SSH.Config; "" is ~/.ssh/config.
+	ConfigFile string
+	// Home is the directory of default identities and files; "" is the user's.
+	Home string
+	// User logs in where neither inventory nor ssh_config names one; "" is the process's user.
+	User string
+
+	ConnectTimeout time.Duration // over dial, handshake and authentication together; 0 is 15 s
+	Keepalive      time.Duration // between application-level pings; 0 is 5 s
+	IdleTimeout    time.Duration // an unused connection is closed after it; 0 is 5 min
+
+	MaxConnections   int // of the whole pool; 0 is 4,000
+	MaxPerHost       int // connections to one host, opened when its sessions run out; 0 is 8
+	MaxDials         int // handshakes at a time; 0 is 4 a core, at least 8
+	MaxDialsToServer int // unauthenticated connections to one address at a time; 0 is 8 (sshd's MaxStartups begins to drop at 10)
+
+	// Secret resolves references at the moment they are needed; nil resolves env: and file:.
+	Secret func(inventory.Secret) (string, error)
+	// Logger is for the operator; nil is slog's default.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Home == "" {
+		o.Home, _ = os.UserHomeDir()
+	}
+	if o.KnownHosts == nil {
+		o.KnownHosts = []string{filepath.Join(o.Home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
+	}
+	if o.ConfigFile == "" {
+		o.ConfigFile = filepath.Join(o.Home, ".ssh", "config")
+	}
+	switch o.AgentSocket {
+	case "":
+		o.AgentSocket = os.Getenv("SSH_AUTH_SOCK")
+	case "none":
+		o.AgentSocket = ""
+	}
+	if o.User == "" {
+		o.User = processUser()
+	}
+	o.ConnectTimeout = orDuration(o.ConnectTimeout, 15*time.Second)
+	o.Keepalive = orDuration(o.Keepalive, 5*time.Second)
+	o.IdleTimeout = orDuration(o.IdleTimeout, 5*time.Minute)
+	o.MaxConnections = orInt(o.MaxConnections, 4000)
+	o.MaxPerHost = orInt(o.MaxPerHost, 8)
+	o.MaxDials = orInt(o.MaxDials, max(8, 4*runtime.GOMAXPROCS(0)))
+	o.MaxDialsToServer = orInt(o.MaxDialsToServer, 8)
+	if o.Secret == nil {
+		o.Secret = resolveSecret
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func orDuration(v, d time.Duration) time.Duration {
+	if v > 0 {
+		return v
+	}
+	return d
+}
+
+func orInt(v, d int) int {
+	if v > 0 {
+		return v
+	}
+	return d
+}

@@ -1,0 +1,169 @@
+package ssh
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// place is what the pool keeps for one way of reaching a host: its links, those
+// who wait for a session, and what is remembered of the host.
+type place struct {
+	t    *Transport
+	set  *settings
+	memo memo
+
+	mu      sync.Mutex
+	links   []*link
+	waiting []*waiter
+	flight  *flight // the dial under way
+	users   int
+	used    time.Time // when the last user left
+	noGrow  time.Time // after a further link could not be had, none is tried before this
+}
+
+// waiter waits for a session slot. A slot is handed to it with the link on ch; nil means that no link is left.
+type waiter struct {
+	ch     chan *link
+	urgent bool
+}
+
+func newPlace(t *Transport, s *settings) *place { return &place{t: t, set: s, used: time.Now()} }
+
+func (p *place) hold() {
+	p.mu.Lock()
+	p.users++
+	p.mu.Unlock()
+}
+
+func (p *place) release() {
+	p.mu.Lock()
+	p.users--
+	p.used = time.Now()
+	p.mu.Unlock()
+}
+
+func (p *place) count() (links, sessions int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.links {
+		sessions += l.busy
+	}
+	return len(p.links), sessions
+}
+
+// live gives the first link, nil when there is none.
+func (p *place) live() *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.links) == 0 {
+		return nil
+	}
+	return p.links[0]
+}
+
+// acquire waits for a session slot on any link of the place. Urgent ones go
+// first and may use the spare slot. The slot goes back with [place.free].
+func (p *place) acquire(ctx context.Context, urgent bool) (*link, error) {
+	p.mu.Lock()
+	if len(p.links) == 0 {
+		p.mu.Unlock()
+		return nil, lost(nil)
+	}
+	w := &waiter{ch: make(chan *link, 1), urgent: urgent}
+	if urgent {
+		p.waiting = slices.Insert(p.waiting, 0, w)
+	} else {
+		p.waiting = append(p.waiting, w)
+	}
+	p.pump()
+	p.mu.Unlock()
+
+	select {
+	case l := <-w.ch:
+		if l == nil {
+			return nil, lost(nil)
+		}
+		return l, nil
+	case <-ctx.Done():
+		p.forget(w)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// forget takes a waiter back that gave up, with the slot it may just have been handed.
+func (p *place) forget(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		return
+	}
+	if l := <-w.ch; l != nil {
+		l.busy--
+		l.trying = false
+		p.pump()
+	}
+}
+
+// pump hands slots to those who wait, and asks for a further link when there
+// are more of them than slots. Called with p.mu held after every change.
+func (p *place) pump() {
+	for len(p.waiting) > 0 {
+		w := p.waiting[0]
+		l := p.roomiest(w.urgent)
+		if l == nil {
+			p.grow()
+			return
+		}
+		l.take()
+		p.waiting = p.waiting[1:]
+		w.ch <- l
+	}
+}
+
+// roomiest gives the link with most free slots, nil when none has any.
+func (p *place) roomiest(urgent bool) *link {
+	var best *link
+	most := 0
+	for _, l := range p.links {
+		if n := l.room(urgent); n > most {
+			best, most = l, n
+		}
+	}
+	return best
+}
+
+// drop takes a link out that broke; who waits is told when it was the last.
+func (p *place) drop(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.links, l)
+	if i < 0 {
+		return
+	}
+	p.links = slices.Delete(p.links, i, i+1)
+	p.t.total.Add(-1)
+	if len(p.links) > 0 {
+		p.pump()
+		return
+	}
+	for _, w := range p.waiting {
+		w.ch <- nil
+	}
+	p.waiting = nil
+}
+
+// breakAll ends every link and the dial under way.
+func (p *place) breakAll(why error) {
+	p.mu.Lock()
+	links := slices.Clone(p.links)
+	if p.flight != nil {
+		p.flight.cancel()
+	}
+	p.mu.Unlock()
+	for _, l := range links {
+		l.end(why)
+	}
+}
