@@ -1,0 +1,192 @@
+package inventory
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+)
+
+type nodesetVectors struct {
+	FoldExpand []struct {
+		In, Fold string
+		Count    int
+		Expand   []string
+	} `json:"fold_expand"`
+	Ops []struct {
+		A, B, Union, Inter, Diff string
+	}
+	Contiguous []struct {
+		In  string
+		Out []string
+	}
+	Rangeset []struct {
+		In, Fold string
+		List     []string
+		Len      int
+	}
+	Wildcard []struct{ In, Out string }
+	Errors   []struct {
+		In  string
+		Err string
+		Ok  *string
+	}
+}
+
+func loadNodeset(t testing.TB) nodesetVectors {
+	t.Helper()
+	var v nodesetVectors
+	readJSON(t, "testdata/nodeset.json", &v)
+	if len(v.FoldExpand) < 70 || len(v.Errors) < 30 {
+		t.Fatal("the vectors are not complete")
+	}
+	return v
+}
+
+func readJSON(t testing.TB, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(path, err)
+	}
+}
+
+// departures are the vectors that we answer otherwise, on purpose.
+var departures = map[string]string{
+	"n[1-5]!n[2-3],n2": "n[1,4-5]", // ! comes last, wherever it is written
+	"n[1-4]&n[3-6],n9": "n[3-4]",   // so does &
+}
+
+func TestExpandGolden(t *testing.T) {
+	for _, c := range loadNodeset(t).FoldExpand {
+		if strings.ContainsAny(c.In, "@^") { // groups need an inventory, ^ is not offered
+			if _, err := Expand(c.In); err == nil {
+				t.Errorf("Expand(%q) accepts what needs an inventory", c.In)
+			}
+			continue
+		}
+		got, err := Expand(c.In)
+		if err != nil {
+			t.Errorf("Expand(%q): %v", c.In, err)
+			continue
+		}
+		if ours, ok := departures[c.In]; ok {
+			if Fold(got) != ours {
+				t.Errorf("Expand(%q) folds to %s, want %s", c.In, Fold(got), ours)
+			}
+			continue
+		}
+		if len(got) != c.Count || Fold(got) != c.Fold {
+			t.Errorf("Expand(%q) is %d names, %s; want %d, %s", c.In, len(got), Fold(got), c.Count, c.Fold)
+		}
+		if want := c.Expand; !slices.Contains(want, "...") && !reflect.DeepEqual(got, want) {
+			t.Errorf("Expand(%q) = %v, want %v", c.In, got, want)
+		}
+	}
+}
+
+func TestExpandOps(t *testing.T) {
+	for _, c := range loadNodeset(t).Ops {
+		if strings.ContainsAny(c.A+c.B, "@") {
+			continue
+		}
+		b := strings.ReplaceAll(c.B, ",", ",!")
+		check := func(set, want string) {
+			t.Helper()
+			got, err := Expand(set)
+			if err != nil || Fold(got) != want {
+				t.Errorf("Expand(%q) = %s, %v; want %s", set, Fold(got), err, want)
+			}
+		}
+		check(c.A+","+c.B, c.Union)
+		check(c.A+",!"+b, c.Diff)
+		if !strings.Contains(c.B, ",") {
+			check(c.A+"&"+c.B, c.Inter)
+		}
+	}
+}
+
+func TestRangesGolden(t *testing.T) {
+	for _, c := range loadNodeset(t).Rangeset {
+		got, err := Expand("n[" + c.In + "]")
+		if err != nil {
+			t.Errorf("n[%s]: %v", c.In, err)
+			continue
+		}
+		for i := range got {
+			got[i] = strings.TrimPrefix(got[i], "n")
+		}
+		if !reflect.DeepEqual(got, c.List) || len(got) != c.Len {
+			t.Errorf("n[%s] = %v, want %v", c.In, got, c.List)
+		}
+	}
+}
+
+// What ClusterShell refuses we refuse, with the column; what it takes in
+// silence (an empty set, a negative number) we refuse too.
+func TestExpandErrorsGolden(t *testing.T) {
+	taken := map[string]bool{"n1 & n2": true, "%d": true, "n%s": true}
+	for _, c := range loadNodeset(t).Errors {
+		got, err := Expand(c.In)
+		if taken[c.In] {
+			if err != nil || Fold(got) != *c.Ok {
+				t.Errorf("Expand(%q) = %v, %v; want %q", c.In, got, err, *c.Ok)
+			}
+			continue
+		}
+		var te *TargetError
+		if !errors.As(err, &te) {
+			t.Errorf("Expand(%q) = %v, %v; want an error with a column", c.In, got, err)
+			continue
+		}
+		if te.Message == "" || te.Fix == "" || te.Column == 0 && strings.TrimSpace(c.In) != "" {
+			t.Errorf("Expand(%q): %+v lacks a column, message or fix", c.In, te)
+		}
+	}
+}
+
+func TestExpandBound(t *testing.T) {
+	for _, set := range []string{"n[1-999999999]", "n[1-1000]m[1-1000]o[1-1000]", "n[1-600000],m[1-600000]", "n[1-99999999999999999999]", "a[0-9]b[0-9]c[0-9]d[0-9]e[0-9]f[0-9]g[0-9]"} {
+		allocs := testing.AllocsPerRun(1, func() {
+			if _, err := Expand(set); err == nil {
+				t.Errorf("Expand(%q) is accepted", set)
+			}
+		})
+		if set[:3] == "n[1" && !strings.Contains(set, ",") && allocs > 200 {
+			t.Errorf("Expand(%q) makes %v allocations before it refuses", set, allocs)
+		}
+	}
+}
+
+func TestFoldKeepsNames(t *testing.T) {
+	odd := []string{"", "a", "n%s", "n1", "n01", "n001", "123456789012345678901234", "n123456789012345678901", "x-9-y", "x-09-y", "9", "10", "009"}
+	got := map[string]bool{}
+	for _, f := range foldAll(odd) {
+		f.each(func(n string) { got[n] = true })
+	}
+	for _, n := range odd {
+		if !got[n] {
+			t.Errorf("%q is lost", n)
+		}
+	}
+	if len(got) != len(odd) {
+		t.Errorf("%d names from %d", len(got), len(odd))
+	}
+}
+
+func TestFoldDoesNotTouchItsInput(t *testing.T) {
+	in := []string{"b2", "b1", "a9", "a10"}
+	want := slices.Clone(in)
+	Fold(in)
+	if !reflect.DeepEqual(in, want) {
+		t.Errorf("the names became %v", in)
+	}
+	sort.Strings(in)
+}
