@@ -46,6 +46,9 @@ func Exclusive(m *Method) { m.Needs.Exclusive = true }
 // Destructive marks a method that changes the host for good.
 func Destructive(m *Method) { m.Needs.Destructive = true }
 
+// Positional names the parameters that `tfwctl run` takes without "key=", in order.
+func Positional(names ...string) Option { return func(m *Method) { m.Positional = names } }
+
 // Do describes a method by a function over typed parameters and outputs. P and
 // O are structs; their json and jsonschema tags are the schema, the catalogue
 // and the manual. P may have a method Defaults() P, applied before decoding.
@@ -68,6 +71,9 @@ func Do[P, O any](name, summary string, fn func(ctx context.Context, remote Remo
 	}
 	return m
 }
+
+// Check validates parameters before any host is touched; see [Schema.Check].
+func (m Method) Check(params json.RawMessage) error { return m.Parameters.Check(params) }
 
 // Call runs the method with parameters that [Method.Check] has passed. The
 // outputs are encoded as JSON even when err is not nil and there are any.

@@ -1,0 +1,6 @@
+package plugins
+
+// Builtin gives the plugins that come with tfw.
+func Builtin() []Plugin {
+	return []Plugin{LinuxSystem{}}
+}
