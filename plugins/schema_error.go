@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -138,12 +139,15 @@ func list(values []any) string {
 }
 
 // at finds the subschema that a validation error points at.
-func (s *Schema) at(url string) map[string]any {
-	_, pointer, _ := strings.Cut(url, "#")
+func (s *Schema) at(location string) map[string]any {
+	_, pointer, _ := strings.Cut(location, "#")
 	var node any = s.tree
 	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
 		if step == "" {
 			continue
+		}
+		if plain, err := url.PathUnescape(step); err == nil { // RFC 6901, section 6
+			step = plain
 		}
 		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 		m, ok := node.(map[string]any)
