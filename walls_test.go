@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// rooms says what each room may import of ours, and why no more.
+// rooms says what each room may import of ours, and why no more. A folder below a room is part of it.
 var rooms = map[string]struct {
 	may []string
 	why string
@@ -26,8 +26,8 @@ var rooms = map[string]struct {
 	"plan":                  {[]string{"executor", "inventory", "plugins"}, "a plan drives runs; how they reach a host or a disk is decided below it"},
 	"api":                   {[]string{"plan", "executor", "inventory", "plugins"}, "the door translates; it is given the transport and store by cmd"},
 	"api/ui":                {nil, "the page is files"},
-	"cmd/tfwd":              {[]string{"*"}, "keys: configuration and wiring"},
-	"cmd/tfwctl":            {[]string{"*"}, "keys: configuration and wiring"},
+	"plugins/plugintest":    {[]string{"plugins"}, "a plugin is tried without a controller"},
+	"cmd":                   {[]string{"*"}, "keys: configuration and wiring"},
 	"docs":                  {nil, "pages, and the tests that keep them true"},
 	"":                      {nil, "the module's root has no code"},
 }
@@ -44,9 +44,9 @@ var libraries = []struct {
 	{"go.etcd.io/bbolt", []string{"executor/bolt"}, "the store can be another one as long as only one room knows"},
 	{"golang.org/x/crypto/ssh", []string{"executor/ssh", "executor/executortest"}, "everybody else asks a Transport: pooling, host keys and durability are decided in one place"},
 	{"github.com/pkg/sftp", []string{"executor/ssh", "executor/executortest"}, "as for x/crypto/ssh"},
-	{"github.com/knadh/koanf/", []string{"cmd/tfwd", "cmd/tfwctl"}, "settings are read once, at the keys, and passed on as values"},
-	{"github.com/spf13/", []string{"cmd/tfwd", "cmd/tfwctl"}, "so is a command line"},
-	{"testing", nil, "a daemon does not carry the test framework and its flags"},
+	{"github.com/knadh/koanf/", []string{"cmd"}, "settings are read once, at the keys, and passed on as values"},
+	{"github.com/spf13/", []string{"cmd"}, "so is a command line"},
+	{"testing", []string{"executor/executortest", "plugins/plugintest"}, "a daemon does not carry the test framework and its flags"},
 }
 
 type pkg struct {
@@ -54,7 +54,24 @@ type pkg struct {
 	Imports, TestImports []string
 }
 
-func (p pkg) room() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "tfw"), "/") }
+func (p pkg) folder() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "tfw"), "/") }
+
+// roomOf finds the room that a folder is part of.
+func roomOf(folder string) (string, bool) {
+	for f := folder; f != "." && f != ""; f = path.Dir(f) {
+		if _, known := rooms[f]; known {
+			return f, true
+		}
+	}
+	return "", folder == ""
+}
+
+// mayImport reports whether a room may import a package of ours.
+func mayImport(room, im string, also ...string) bool {
+	to, _ := roomOf(strings.TrimPrefix(im, "tfw/"))
+	may := append(also, rooms[room].may...)
+	return to == room || slices.Contains(may, "*") || slices.Contains(may, to)
+}
 
 // packages reads the imports of every Go file, whatever its build tags. It opens the files itself,
 // in place of asking go list, so that go test knows when a cached answer is stale.
@@ -108,37 +125,46 @@ func TestWalls(t *testing.T) {
 
 // faults lists the imports of a package that go through a wall.
 func faults(p pkg) (bad []string) {
-	room, known := rooms[p.room()]
+	room, known := roomOf(p.folder())
 	if !known {
 		return []string{p.ImportPath + ": no such room in the house (see ARCHITECTURE.md; a new folder needs an issue first)"}
 	}
 	for _, im := range p.Imports {
-		if ours(im) && !slices.Contains(room.may, "*") && !slices.Contains(room.may, strings.TrimPrefix(im, "tfw/")) {
-			bad = append(bad, p.ImportPath+" imports "+im+": "+room.why)
+		if ours(im) && !mayImport(room, im) {
+			bad = append(bad, p.ImportPath+" imports "+im+": "+rooms[room].why)
 		}
-		bad = append(bad, libraryFaults(p, im)...)
+		bad = append(bad, libraryFaults(p, room, im)...)
 	}
-	// Tests may use the exam room too; the exam room's own tests may use every implementation to sit it.
 	for _, im := range p.TestImports {
-		may := append([]string{"executor/executortest", p.room()}, room.may...)
-		exam := p.room() == "executor/executortest" && !strings.HasPrefix(im, "tfw/cmd")
-		below := strings.HasPrefix(p.room(), "api") || p.room() == "plan" || p.room() == "executor"
-		implementation := im == "tfw/executor/ssh" || im == "tfw/executor/bolt"
-		if ours(im) && !exam && !(below && implementation) && !slices.Contains(may, "*") && !slices.Contains(may, strings.TrimPrefix(im, "tfw/")) {
-			bad = append(bad, "tests of "+p.ImportPath+" import "+im+": "+room.why)
+		if ours(im) && !mayImport(room, im, inTests[room]...) {
+			bad = append(bad, "tests of "+p.ImportPath+" import "+im+": "+rooms[room].why)
 		}
 		if im != "testing" {
-			bad = append(bad, libraryFaults(p, im)...)
+			bad = append(bad, libraryFaults(p, room, im)...)
 		}
 	}
 	return bad
 }
 
+// inTests says what a room's tests may use on top: the exam room, and above the
+// executor its real ends; the exam room's own tests let every implementation sit the exam.
+var inTests = map[string][]string{
+	"inventory":             nil,
+	"plugins":               {"plugins/plugintest"},
+	"executor":              {"executor/executortest", "executor/ssh", "executor/bolt"},
+	"executor/ssh":          {"executor/executortest"},
+	"executor/bolt":         {"executor/executortest"},
+	"executor/executortest": {"executor/ssh", "executor/bolt", "inventory", "plugins", "api"},
+	"plan":                  {"executor/executortest", "executor/ssh", "executor/bolt"},
+	"api":                   {"executor/executortest", "executor/ssh", "executor/bolt"},
+	"docs":                  {"*"},
+}
+
 func ours(im string) bool { return im == "tfw" || strings.HasPrefix(im, "tfw/") }
 
-func libraryFaults(p pkg, im string) (bad []string) {
+func libraryFaults(p pkg, room, im string) (bad []string) {
 	for _, l := range libraries {
-		if (im == l.prefix || strings.HasPrefix(im, strings.TrimSuffix(l.prefix, "/")+"/")) && !slices.Contains(l.rooms, p.room()) && !testKit(im) {
+		if (im == l.prefix || strings.HasPrefix(im, strings.TrimSuffix(l.prefix, "/")+"/")) && !slices.Contains(l.rooms, room) && !testKit(im) {
 			bad = append(bad, p.ImportPath+" imports "+im+": "+l.why)
 		}
 	}
@@ -151,9 +177,9 @@ func testKit(im string) bool { return im == "testing/fstest" }
 // Folders that collect whatever has no name of its own do not come into being.
 func TestNoRoomWithoutAName(t *testing.T) {
 	for _, p := range packages(t) {
-		for dir := p.room(); dir != "" && dir != "."; dir = path.Dir(dir) {
+		for dir := p.folder(); dir != "" && dir != "."; dir = path.Dir(dir) {
 			switch path.Base(dir) {
-			case "pkg", "internal", "util", "utils", "common", "types", "helpers", "misc":
+			case "pkg", "util", "utils", "common", "types", "helpers", "misc":
 				t.Errorf("%s: %q says nothing; name the room for what lives there", p.ImportPath, path.Base(dir))
 			}
 		}
