@@ -48,12 +48,12 @@ func asConn(c *conn) executor.Conn { return any(c).(executor.Conn) }
 // there. It does not wait for the server's consent to the command: that comes with
 // [session.Wait]. The end of ctx closes the session at once, at any time.
 func (c *conn) open(ctx context.Context, command string) (*session, error) {
-	s, err := c.place.open(ctx, command, false)
+	s, err := c.place.open(ctx, execRequest(command), false)
 	return s, c.fail("open session", err)
 }
 
 // openUrgent is open for what must be possible when all sessions are taken, such as a kill.
 func (c *conn) openUrgent(ctx context.Context, command string) (*session, error) {
-	s, err := c.place.open(ctx, command, true)
+	s, err := c.place.open(ctx, execRequest(command), true)
 	return s, c.fail("open session", err)
 }

@@ -170,3 +170,9 @@ func maybeFingerprint(key xssh.PublicKey) string {
 	}
 	return fingerprint(key)
 }
+
+func normalize(addr string) string { return xknownhosts.Normalize(addr) }
+
+func authorizedLine(key xssh.PublicKey) string {
+	return strings.TrimSpace(string(xssh.MarshalAuthorizedKey(key)))
+}

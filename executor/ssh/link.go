@@ -29,6 +29,7 @@ type link struct {
 	hard         bool // limit was found out or set, not assumed
 	trying       bool // one session beyond an assumed limit is being tried
 	freed        time.Time
+	proven       bool // the server has granted a session before
 
 	dead  chan struct{} // closed when the connection is over
 	once  sync.Once
@@ -115,6 +116,7 @@ func (l *link) granted() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.active++
+	l.proven = true
 	l.trying = false
 	l.limit = max(l.limit, l.active)
 	p.pump()
@@ -142,7 +144,12 @@ func (l *link) refused(attempt int) refusal {
 	p := l.place
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(l.freed) < 100*time.Millisecond && attempt < 8 {
+	// With no channel open the server must grant one soon, unless it never does:
+	// one closed a moment ago, or another's consent is on its way to us.
+	if l.active == 0 && (l.proven || l.busy > 1) && attempt < 40 {
+		return tryAgain
+	}
+	if l.active > 0 && time.Since(l.freed) < 100*time.Millisecond && attempt < 4 {
 		return tryAgain
 	}
 	l.busy--

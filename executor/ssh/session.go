@@ -52,13 +52,13 @@ type exit struct {
 const openTimeout = 30 * time.Second
 
 // open takes a slot, opens a channel and sends the exec request.
-func (p *place) open(ctx context.Context, command string, urgent bool) (*session, error) {
+func (p *place) open(ctx context.Context, req request, urgent bool) (*session, error) {
 	for {
 		l, err := p.acquire(ctx, urgent)
 		if err != nil {
 			return nil, err
 		}
-		s, err := l.open(ctx, command)
+		s, err := l.open(ctx, req)
 		if !errors.Is(err, errWaitForSlot) {
 			return s, err
 		}
@@ -69,14 +69,14 @@ var errWaitForSlot = errors.New("no session is free on this connection")
 
 // open turns a slot of the link into a session; on an error the slot is free again, now or when
 // the server's answer comes.
-func (l *link) open(ctx context.Context, command string) (*session, error) {
+func (l *link) open(ctx context.Context, req request) (*session, error) {
 	type answer struct {
 		s   *session
 		err error
 	}
 	got := make(chan answer)
 	l.spawn(func() {
-		s, err := l.openChannel(ctx, command)
+		s, err := l.openChannel(ctx, req)
 		select {
 		case got <- answer{s, err}:
 		case <-ctx.Done():
@@ -93,14 +93,14 @@ func (l *link) open(ctx context.Context, command string) (*session, error) {
 	}
 }
 
-func (l *link) openChannel(ctx context.Context, command string) (*session, error) {
+func (l *link) openChannel(ctx context.Context, req request) (*session, error) {
 	late := time.AfterFunc(openTimeout, func() { l.end(errors.New("the host does not answer")) })
 	defer late.Stop()
 	for attempt := 0; ; attempt++ {
 		ch, reqs, err := l.client.OpenChannel("session", nil)
 		if err == nil {
 			l.granted()
-			return l.newSession(ctx, ch, reqs, command), nil
+			return l.newSession(ctx, ch, reqs, req), nil
 		}
 		var denied *xssh.OpenChannelError
 		if !errors.As(err, &denied) {
@@ -110,7 +110,7 @@ func (l *link) openChannel(ctx context.Context, command string) (*session, error
 		}
 		switch l.refused(attempt) {
 		case tryAgain:
-			time.Sleep(time.Duration(attempt+1) * 2 * time.Millisecond)
+			time.Sleep(min(20*time.Millisecond, time.Duration(attempt+1)*2*time.Millisecond))
 		case waitForSlot:
 			return nil, errWaitForSlot
 		case never:
@@ -119,7 +119,7 @@ func (l *link) openChannel(ctx context.Context, command string) (*session, error
 	}
 }
 
-func (l *link) newSession(ctx context.Context, ch xssh.Channel, reqs <-chan *xssh.Request, command string) *session {
+func (l *link) newSession(ctx context.Context, ch xssh.Channel, reqs <-chan *xssh.Request, req request) *session {
 	s := &session{
 		host: l.place.set.name, link: l, ch: ch, ctx: ctx,
 		asked: make(chan struct{}), closed: make(chan struct{}), ended: make(chan struct{}),
@@ -129,19 +129,24 @@ func (l *link) newSession(ctx context.Context, ch xssh.Channel, reqs <-chan *xss
 	l.spawn(s.out.run)
 	l.spawn(s.err.run)
 	l.spawn(func() { s.attend(reqs) })
-	l.spawn(func() { s.ask(command) })
+	l.spawn(func() { s.ask(req) })
 	return s
 }
 
-// ask sends the exec request and waits for the answer.
-func (s *session) ask(command string) {
+// request is what a session is opened for: an "exec" of a command line or a "subsystem".
+type request struct{ kind, what string }
+
+func execRequest(command string) request { return request{"exec", command} }
+
+// ask sends the request and waits for the answer.
+func (s *session) ask(req request) {
 	if s.ctx.Err() != nil {
 		s.refused = context.Cause(s.ctx) // nobody wants it any more
 		close(s.asked)
 		s.shut()
 		return
 	}
-	ok, err := s.ch.SendRequest("exec", true, xssh.Marshal(struct{ Command string }{command}))
+	ok, err := s.ch.SendRequest(req.kind, true, xssh.Marshal(struct{ What string }{req.what}))
 	switch {
 	case err != nil && s.isClosed():
 		s.refused = errSessionClosed

@@ -43,6 +43,9 @@ func (s *settings) key() string {
 
 func (s *settings) addr() string { return net.JoinHostPort(s.Address, strconv.Itoa(s.Port)) }
 
+// maxJumps bounds a chain of jump hosts; in ssh_config it could go on for ever under new names.
+const maxJumps = 16
+
 type lookup func(name string) (*inventory.Host, bool)
 
 // resolver turns hosts into settings; chain is the way so far, to find cycles.
@@ -58,6 +61,9 @@ func (r *resolver) resolve(h *inventory.Host) (*settings, error) {
 			return nil, because(executor.ErrUnreachable, "correct ssh.jump in the inventory",
 				"jump hosts go in a circle: %s", strings.Join(append(r.chain, h.Name), " -> "))
 		}
+	}
+	if len(r.chain) == maxJumps {
+		return nil, because(executor.ErrUnreachable, "correct ssh.jump", "more than %d jump hosts: %s", maxJumps, strings.Join(r.chain, " -> "))
 	}
 	r.chain = append(r.chain, h.Name)
 	defer func() { r.chain = r.chain[:len(r.chain)-1] }()

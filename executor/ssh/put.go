@@ -1,0 +1,139 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"tfw/executor"
+)
+
+// smallPut is the size up to which one exec places a file.
+const smallPut = 64 << 10
+
+// whereScript makes $d the absolute path of the destination $1 and $t the
+// temporary name beside it, and says when the content $3 is there already.
+const whereScript = `umask 077
+case $1 in /*) d=$1;; "~/"*) d=$HOME/${1#"~/"};; *) d=$HOME/$1;; esac
+b=${d##*/}; [ "${#b}" -lt 200 ] || b=tfw
+t=${d%/*}/.$b.tfw-$2
+say path "$d"; say temp "$t"
+[ ! -d "$d" ] || { say no "it is a directory: name the file"; exit 1; }
+[ -d "${d%/*}/" ] || { say no "no such directory: ${d%/*}"; exit 1; }
+sum() { if command -v sha256sum >/dev/null 2>&1; then s=$(sha256sum <"$1") || return; s=${s%% *}
+elif command -v shasum >/dev/null 2>&1; then s=$(shasum -a 256 <"$1") || return; s=${s%% *}
+elif command -v openssl >/dev/null 2>&1; then s=$(openssl dgst -sha256 <"$1") || return; s=${s##* }
+else s=unknown; fi; }
+dress() { chmod "$4" "$1" || return; [ -z "$5" ] || TZ=UTC0 touch -t "$5" "$1"; }
+if [ -n "$3" ] && [ -f "$d" ] && [ ! -L "$d" ] && [ -r "$d" ] && sum "$d" && [ "$s" = "$3" ] && dress "$d" "" "" "$4" "$5"; then say same; exit 0; fi
+`
+
+// placeScript turns the whole temporary file into the destination. $6 is the size.
+const placeScript = `n1=$(wc -c <"$t") && [ "$n1" -eq "$6" ] || { rm -f "$t"; say no "only $n1 of $6 bytes arrived"; exit 1; }
+if [ -n "$3" ]; then sum "$t"; say sum "$s"; [ "$s" = "$3" ] || [ "$s" = unknown ] || { rm -f "$t"; say no "the content was damaged on its way"; exit 1; }; fi
+dress "$t" "" "" "$4" "$5" || { rm -f "$t"; exit 1; }
+sync "$t" 2>/dev/null
+mv -f "$t" "$d" || { rm -f "$t"; exit 1; }
+say done
+`
+
+// catScript receives the content on stdin. A cut connection is an early end of it, which the size tells.
+const catScript = `trap 'rm -f "$t"' HUP INT TERM
+set -C; cat >"$t" || { rm -f "$t"; exit 1; }; set +C
+`
+
+// Put implements executor.Conn.
+func (c *conn) Put(ctx context.Context, put executor.Put) (executor.PutResult, error) {
+	r, err := c.put(ctx, put)
+	return r, c.fail("put "+put.Dest, err)
+}
+
+func (c *conn) put(ctx context.Context, put executor.Put) (executor.PutResult, error) {
+	if put.Dest == "" || strings.HasSuffix(put.Dest, "/") || strings.ContainsAny(put.Dest, "\x00\n") {
+		return executor.PutResult{}, because(executor.ErrRefused, "", "%q names no file", put.Dest)
+	}
+	p := &upload{conn: c, put: put, id: strings.ToLower(nonce())}
+	if put.Size <= smallPut {
+		return p.byExec(ctx)
+	}
+	if done, err := p.look(ctx); done || err != nil {
+		return p.result, err
+	}
+	if put.Become == nil {
+		err := p.bySFTP(ctx)
+		if !errors.Is(err, errNoSFTP) {
+			return p.result, err
+		}
+	}
+	return p.byExec(ctx)
+}
+
+// upload is one Put under way.
+type upload struct {
+	conn   *conn
+	put    executor.Put
+	id     string
+	temp   string // beside the destination, as the host said
+	result executor.PutResult
+}
+
+// args are the positional parameters of the scripts.
+func (p *upload) args() []string {
+	mode := p.put.Mode & 0o7777
+	if mode == 0 {
+		mode = 0o644
+	}
+	stamp := ""
+	if !p.put.ModTime.IsZero() {
+		stamp = p.put.ModTime.UTC().Format("200601021504.05")
+	}
+	return []string{p.put.Dest, p.id, strings.ToLower(p.put.SHA256), strconv.FormatUint(uint64(mode), 8), stamp, strconv.FormatInt(p.put.Size, 10)}
+}
+
+// look asks whether the content is there, and where "there" is.
+func (p *upload) look(ctx context.Context) (same bool, err error) {
+	_, err = p.ask(ctx, whereScript, nil)
+	return p.result.Skipped, err
+}
+
+// byExec streams the content to a shell: the way for small files, other users and hosts without SFTP.
+func (p *upload) byExec(ctx context.Context) (executor.PutResult, error) {
+	p.result.Via = "exec"
+	r, err := p.ask(ctx, whereScript+catScript+placeScript, io.NewSectionReader(p.put.Content, 0, p.put.Size))
+	if err == nil && !p.result.Skipped {
+		if _, ok := r.words["done"]; !ok {
+			err = because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
+		}
+	}
+	return p.result, err
+}
+
+// ask runs one of the scripts and notes what all of them say.
+func (p *upload) ask(ctx context.Context, text string, content io.Reader) (*reply, error) {
+	r, err := p.conn.script(ctx, script{text: text, args: p.args(), become: p.put.Become, stdin: content})
+	if err != nil {
+		return nil, err
+	}
+	if path, ok := r.words["path"]; ok {
+		p.result.Path, p.temp = path, r.words["temp"]
+	}
+	_, p.result.Skipped = r.words["same"]
+	if why, ok := r.words["no"]; ok {
+		return r, because(executor.ErrRefused, "", "%s", why)
+	}
+	if r.exit.Kind != exitStatus || r.exit.Code != 0 {
+		return r, because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
+	}
+	return r, nil
+}
+
+// stale is how old a temporary file of an upload must be to be taken for a leftover.
+const stale = 24 * time.Hour
+
+func isLeftover(name, base string, age time.Duration) bool {
+	return strings.HasPrefix(name, fmt.Sprintf(".%s.tfw-", base)) && age > stale
+}

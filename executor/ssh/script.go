@@ -1,0 +1,135 @@
+package ssh
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"strings"
+
+	"tfw/executor"
+)
+
+// script is one of our own small programs on the host. It talks in lines
+// "\x1etfw NONCE WORD TEXT", so that a noisy profile cannot be taken for it.
+type script struct {
+	text   string
+	args   []string
+	become *executor.BecomeAs
+	stdin  io.Reader // after what becoming reads
+	// body takes the output behind the first line whose word is "data"; nil when there is none to come.
+	body io.Writer
+}
+
+// reply is what a script said.
+type reply struct {
+	words  map[string]string // word to text
+	stderr string            // the last 4 KiB
+	exit   exit
+	body   int64
+}
+
+// sayScript defines `say WORD TEXT` for the scripts. $n is the nonce.
+const sayScript = `say() { printf '\036tfw %s %s %s\n' "$n" "$1" "$2"; }
+`
+
+// run runs the script in a session of its own. An error means that the host could
+// not be asked, or would not become; what the script says is for the caller to judge.
+func (c *conn) script(ctx context.Context, s script) (*reply, error) {
+	mark := nonce()
+	text, first, err := becomeScript(s.become, "n="+mark+"\n"+sayScript+"say begin\n"+s.text, mark)
+	if err != nil {
+		return nil, err
+	}
+	sess, err := c.place.open(ctx, execRequest(shCommand(text, s.args...)), false)
+	if err != nil {
+		return nil, err
+	}
+	fed := make(chan struct{})
+	defer func() { sess.Close(); <-fed }() // s.stdin is the caller's again
+	sess.link.spawn(func() { feed(sess.Stdin(), first, s.stdin); close(fed) })
+	errs := make(chan string, 1)
+	sess.link.spawn(func() { errs <- lastBytes(sess.Stderr(), 4<<10) })
+
+	r := &reply{words: map[string]string{}}
+	readErr := r.read(sess.Stdout(), mark, s.body)
+	if readErr != nil {
+		sess.Close() // the body's writer failed: the rest is of no use
+	}
+	end, err := sess.Wait()
+	r.stderr, r.exit = strings.TrimSpace(<-errs), end
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if readErr != nil && readErr != errSessionClosed {
+		return nil, because(executor.ErrRefused, "", "%w", readErr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, began := r.words["begin"]; !began {
+		return nil, neverBegan(s.become, r)
+	}
+	return r, nil
+}
+
+func neverBegan(b *executor.BecomeAs, r *reply) error {
+	if b != nil {
+		return becomeRefused(b, r.stderr)
+	}
+	return because(executor.ErrRefused, "can the user run /bin/sh there?", "the host did not run the script: status %d %s", r.exit.Code, r.stderr)
+}
+
+func feed(in io.WriteCloser, first string, rest io.Reader) {
+	_, err := io.WriteString(in, first)
+	if err == nil && rest != nil {
+		_, err = io.CopyBuffer(struct{ io.Writer }{in}, rest, make([]byte, 256<<10))
+	}
+	if err == nil {
+		in.Close() // without its EOF the host sees that the content was cut short
+	}
+}
+
+// read takes our lines out of the output, and copies what is behind the word "data" to body.
+func (r *reply) read(out io.Reader, mark string, body io.Writer) error {
+	b := bufio.NewReaderSize(out, 32<<10)
+	prefix := "\x1etfw " + mark + " "
+	for {
+		line, err := b.ReadSlice('\n')
+		if err == bufio.ErrBufferFull {
+			continue // noise
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return err
+		}
+		_, ours, found := strings.Cut(string(line), prefix)
+		if !found {
+			continue
+		}
+		word, text, _ := strings.Cut(strings.TrimSuffix(ours, "\n"), " ")
+		r.words[word] = text
+		if word == "data" && body != nil {
+			n, err := b.WriteTo(body)
+			r.body = n
+			return err
+		}
+	}
+}
+
+// lastBytes reads to the end and keeps the last n bytes.
+func lastBytes(from io.Reader, n int) string {
+	var kept []byte
+	buf := make([]byte, 4<<10)
+	for {
+		k, err := from.Read(buf)
+		kept = append(kept, buf[:k]...)
+		if len(kept) > n {
+			kept = append(kept[:0], kept[len(kept)-n:]...)
+		}
+		if err != nil {
+			return string(kept)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package ssh
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"tfw/executor"
+)
+
+// errNoSFTP means that the host has no sftp subsystem: another way is taken.
+var errNoSFTP = errors.New("no sftp subsystem")
+
+// openSFTP starts the sftp subsystem in a session of its own.
+func (c *conn) openSFTP(ctx context.Context) (*sftp.Client, *session, error) {
+	s, err := c.place.open(ctx, request{"subsystem", "sftp"}, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.link.spawn(func() { io.Copy(io.Discard, s.Stderr()) })
+	client, err := sftp.NewClientPipe(s.Stdout(), s.Stdin(), sftp.UseConcurrentWrites(true))
+	if err == nil {
+		return client, s, nil
+	}
+	s.Close()
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	case s.link.broken():
+		return nil, nil, s.link.why()
+	}
+	return nil, nil, errors.Join(errNoSFTP, err)
+}
+
+// bySFTP sends a large file: many requests at a time, so that a long way costs little.
+func (p *upload) bySFTP(ctx context.Context) error {
+	client, s, err := p.conn.openSFTP(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close() // ends client too: it reads from the session
+	p.result.Via = "sftp"
+	p.dropLeftovers(client)
+	if err := p.send(client); err != nil {
+		p.abandon()
+		return p.sendError(ctx, s, err)
+	}
+	r, err := p.ask(ctx, whereScript+placeScript, nil)
+	if p.result.Skipped {
+		p.abandon() // somebody else placed the same in the meantime
+	}
+	if err == nil && !p.result.Skipped && r.words["sum"] == "unknown" {
+		return p.readBack(client)
+	}
+	return err
+}
+
+func (p *upload) sendError(ctx context.Context, s *session, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.link.broken():
+		return s.link.why()
+	}
+	return because(executor.ErrRefused, "", "%w", err)
+}
+
+func (p *upload) send(client *sftp.Client) error {
+	f, err := client.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Chmod(0o600); err != nil {
+		return err
+	}
+	// A SectionReader tells its size: without it pkg/sftp sends one packet at a time.
+	n, err := f.ReadFrom(io.NewSectionReader(p.put.Content, 0, p.put.Size))
+	if err != nil {
+		return err
+	}
+	if n != p.put.Size {
+		return io.ErrUnexpectedEOF
+	}
+	if _, can := client.HasExtension("fsync@openssh.com"); can {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}
+
+// abandon removes what was sent. It does not make the caller wait, whose context
+// may be over: the transport waits for it when it closes.
+func (p *upload) abandon() {
+	place, temp := p.conn.place, p.temp
+	place.hold()
+	place.t.crew.Go(func() {
+		defer place.release()
+		ctx, cancel := context.WithTimeout(place.t.ctx, 10*time.Second)
+		defer cancel()
+		s, err := place.open(ctx, execRequest(shCommand(`rm -f -- "$1"`, temp)), true)
+		if err != nil {
+			return
+		}
+		defer s.Close()
+		io.Copy(io.Discard, s.Stdout())
+		s.Wait()
+	})
+}
+
+// dropLeftovers removes what an upload to the same place left that was cut off with its host.
+func (p *upload) dropLeftovers(client *sftp.Client) {
+	dir, base := path.Split(p.result.Path)
+	names, err := client.Glob(globEscape(dir) + "." + globEscape(base) + ".tfw-*")
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		st, err := client.Lstat(name)
+		if err == nil && isLeftover(path.Base(name), base, time.Since(st.ModTime())) {
+			client.Remove(name)
+		}
+	}
+}
+
+func globEscape(s string) string {
+	var out []byte
+	for i := range len(s) {
+		if c := s[i]; c == '*' || c == '?' || c == '[' || c == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// readBack checks the content where the host has no program to do it.
+func (p *upload) readBack(client *sftp.Client) error {
+	f, err := client.Open(p.result.Path)
+	if err != nil {
+		return because(executor.ErrRefused, "", "reading back: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := f.WriteTo(h); err != nil {
+		return because(executor.ErrRefused, "", "reading back: %w", err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != p.args()[2] {
+		return because(executor.ErrRefused, "put it again", "the content was damaged on its way")
+	}
+	return nil
+}
