@@ -141,6 +141,9 @@ func (l *Lab) IdentityFile() string { return filepath.Join(l.dir, "id_ed25519") 
 // SSHConfig is the path of an ssh_config with every host, for `ssh -F`.
 func (l *Lab) SSHConfig() string { return filepath.Join(l.dir, "ssh_config") }
 
+// InventoryFile is the path of the lab's [Lab.Inventory]. It appears, whole, once every host answers.
+func (l *Lab) InventoryFile() string { return filepath.Join(l.dir, "inventory.yaml") }
+
 // Embedded tells whether the hosts are played by the Go server.
 func (l *Lab) Embedded() bool {
 	_, yes := l.hosts[0].server.(*embedded)
@@ -259,7 +262,7 @@ func (l *Lab) removeDir() error {
 		return os.RemoveAll(l.dir)
 	}
 	var errs []error
-	for _, name := range []string{"known_hosts", "id_ed25519", "id_ed25519.pub", "ssh_config", "authorized_keys", "hosts"} {
+	for _, name := range []string{"inventory.yaml", "known_hosts", "id_ed25519", "id_ed25519.pub", "ssh_config", "authorized_keys", "hosts"} {
 		if l.dir != "" {
 			errs = append(errs, os.RemoveAll(filepath.Join(l.dir, name)))
 		}

@@ -95,7 +95,7 @@ func board(name string) string {
 	return "rpi4"
 }
 
-// writeFiles writes what SSH clients read: known_hosts and ssh_config.
+// writeFiles writes what SSH clients read, known_hosts and ssh_config, and then what tfw reads.
 func (l *Lab) writeFiles() error {
 	var known, config bytes.Buffer
 	for _, h := range l.hosts {
@@ -108,7 +108,14 @@ func (l *Lab) writeFiles() error {
 	if err := os.WriteFile(l.KnownHosts(), known.Bytes(), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(l.SSHConfig(), config.Bytes(), 0o600)
+	if err := os.WriteFile(l.SSHConfig(), config.Bytes(), 0o600); err != nil {
+		return err
+	}
+	whole := l.InventoryFile() + ".new" // who waits for the file finds it whole
+	if err := os.WriteFile(whole, l.Inventory(), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(whole, l.InventoryFile())
 }
 
 // HostKey is the host's public key.
