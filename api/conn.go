@@ -1,0 +1,113 @@
+package api
+
+import (
+	"io"
+	"net"
+	"os/user"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tfw/executor"
+)
+
+// listener wraps what it accepts into [conn].
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c), nil
+}
+
+// conn is a connection that knows who is at the other end, whether the other
+// end is still there, and how to close so that a last answer arrives.
+type conn struct {
+	net.Conn
+	raw    syscall.RawConn     // nil when there is no descriptor
+	peer   *executor.Principal // over a unix socket, the process's own user or root
+	linger atomic.Bool         // the client may still be sending: let it read our answer
+	closed sync.Once
+}
+
+func newConn(c net.Conn) *conn {
+	wrapped := &conn{Conn: c}
+	under := c
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		under = t.NetConn()
+	}
+	if sc, ok := under.(syscall.Conn); ok {
+		wrapped.raw, _ = sc.SyscallConn()
+	}
+	if _, ok := under.(*net.UnixConn); ok && wrapped.raw != nil {
+		wrapped.peer = peerOf(wrapped.raw)
+	}
+	return wrapped
+}
+
+// gone reports whether the client hung up. fasthttp does not look at a
+// connection while a handler works, so the socket itself is asked: POLLRDHUP
+// of poll(2) is set once the peer closed, or shut down its writing half.
+func (c *conn) gone() bool {
+	if c.raw == nil {
+		return false
+	}
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(fds, 0)
+		gone = err == nil && n > 0 && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return gone || err != nil
+}
+
+// Close closes. A connection that is closed with unread input is reset by TCP,
+// which takes our last answer away from the client: then the input is read away first, for a while.
+func (c *conn) Close() error {
+	var err error
+	c.closed.Do(func() {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
+			c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+			io.CopyN(io.Discard, c.Conn, 64<<20)
+		}
+		err = c.Conn.Close()
+	})
+	return err
+}
+
+// peerOf is the principal of a unix socket's other end, by SO_PEERCRED of
+// unix(7): the process's own user and root have all rights, others must show a token.
+func peerOf(raw syscall.RawConn) *executor.Principal {
+	var cred *unix.Ucred
+	var credErr error
+	err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err != nil || credErr != nil || (cred.Uid != 0 && int(cred.Uid) != unix.Geteuid()) {
+		return nil
+	}
+	p := executor.Local(userName(cred.Uid))
+	p.Source = "unix:pid=" + strconv.Itoa(int(cred.Pid))
+	return &p
+}
+
+var userNames sync.Map // uid to name
+
+func userName(uid uint32) string {
+	if name, ok := userNames.Load(uid); ok {
+		return name.(string)
+	}
+	id := strconv.FormatUint(uint64(uid), 10)
+	name := "uid " + id
+	if u, err := user.LookupId(id); err == nil {
+		name = u.Username
+	}
+	userNames.Store(uid, name)
+	return name
+}

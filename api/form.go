@@ -1,0 +1,67 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+
+	"tfw/executor"
+)
+
+// logForm writes a log in one of its forms.
+type logForm interface {
+	entry(b *bytes.Buffer, e executor.Entry)
+	heartbeat(b *bytes.Buffer)
+	end(b *bytes.Buffer, run *executor.Run) // run is nil when it was not followed to its end
+}
+
+func formOf(kind string, id executor.RunID) logForm {
+	switch kind {
+	case plain:
+		return rawForm{}
+	case sse:
+		return sseForm{id}
+	}
+	return ndjsonForm{}
+}
+
+// ndjsonForm is an entry a line. An empty line is a heartbeat: JSON readers skip it.
+type ndjsonForm struct{}
+
+func (ndjsonForm) entry(b *bytes.Buffer, e executor.Entry) { encode(b, wireOf(entryOf(e))) }
+func (ndjsonForm) heartbeat(b *bytes.Buffer)               { b.WriteByte('\n') }
+func (ndjsonForm) end(*bytes.Buffer, *executor.Run)        {}
+
+// rawForm is the bytes and nothing else: there is no room for a heartbeat.
+type rawForm struct{}
+
+func (rawForm) entry(b *bytes.Buffer, e executor.Entry) { b.Write(e.Data) }
+func (rawForm) heartbeat(*bytes.Buffer)                 {}
+func (rawForm) end(*bytes.Buffer, *executor.Run)        {}
+
+// sseForm is an entry an event (the HTML standard, 9.2 Server-sent events).
+// The JSON holds no bare newline, so one data line is enough.
+type sseForm struct{ run executor.RunID }
+
+func (sseForm) entry(b *bytes.Buffer, e executor.Entry) {
+	fmt.Fprintf(b, "id: %d\ndata: ", e.Seq)
+	encode(b, wireOf(entryOf(e)))
+	b.WriteByte('\n')
+}
+
+func (sseForm) heartbeat(b *bytes.Buffer) { b.WriteString(": still here\n\n") }
+
+// logEnd is the last event of a followed log.
+type logEnd struct {
+	Run     executor.RunID   `json:"run"`
+	State   executor.State   `json:"state"`
+	Verdict executor.Verdict `json:"verdict"`
+}
+
+func (f sseForm) end(b *bytes.Buffer, run *executor.Run) {
+	if run == nil {
+		return
+	}
+	b.WriteString("event: end\ndata: ")
+	encode(b, logEnd{Run: f.run, State: run.State, Verdict: run.Verdict})
+	b.WriteByte('\n')
+}

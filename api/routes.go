@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+)
+
+// routes registers everything there is. Rooms that come later (test plans,
+// leases, audit) add their own file of routes and one line here.
+func (s *Server) routes() {
+	s.slaveRoutes()
+	s.runRoutes()
+	s.logRoute()
+	s.hostRoutes()
+	s.catalogueRoutes()
+	s.tokenRoutes()
+	s.artifactRoutes()
+	s.controllerRoutes()
+	s.docRoutes()
+}
+
+// controllerRoutes are about the controller itself. Those outside of /v2.1 need no token.
+func (s *Server) controllerRoutes() {
+	type versionOut struct{ Body Version }
+	route(s, huma.Operation{OperationID: "getVersion", Method: http.MethodGet, Path: "/v2.1/version", Summary: "Which version this is", Tags: []string{"controller"}},
+		func(context.Context, *request, *struct{}) (*versionOut, error) {
+			return &versionOut{Version{Version: s.cfg.Version, Go: runtime.Version(), API: "v2.1"}}, nil
+		})
+	if s.cfg.Inventory != nil {
+		type inventoryOut struct{ Body InventoryStatus }
+		route(s, huma.Operation{OperationID: "getInventory", Method: http.MethodGet, Path: "/v2.1/inventory", Summary: "Which inventory is in use", Tags: []string{"hosts"},
+			Description: "Tells too why the last edit of the inventory file was not taken, if so."},
+			func(context.Context, *request, *struct{}) (*inventoryOut, error) {
+				return &inventoryOut{s.cfg.Inventory()}, nil
+			})
+	}
+	type healthOut struct {
+		Body struct {
+			Status string `json:"status" enum:"ok"`
+		}
+	}
+	health := func(ready bool) func(context.Context, *request, *struct{}) (*healthOut, error) {
+		return func(context.Context, *request, *struct{}) (*healthOut, error) {
+			out := &healthOut{}
+			out.Body.Status = "ok"
+			if ready {
+				return out, s.ready()
+			}
+			return out, nil
+		}
+	}
+	open := []map[string][]string{{}}
+	route(s, huma.Operation{OperationID: "getHealth", Method: http.MethodGet, Path: "/healthz", Summary: "Whether the process answers", Tags: []string{"controller"}, Security: open}, health(false))
+	route(s, huma.Operation{OperationID: "getReady", Method: http.MethodGet, Path: "/readyz", Summary: "Whether it takes runs", Tags: []string{"controller"}, Security: open}, health(true))
+	s.app.Get("/metrics", s.metrics.show)
+	s.describeMetrics(open)
+}
+
+// ready tells why the controller takes no runs.
+func (s *Server) ready() error {
+	select {
+	case <-s.stopping:
+		return newProblem(http.StatusServiceUnavailable, "draining", "the controller is shutting down")
+	default:
+	}
+	if s.cfg.Ready == nil {
+		return nil
+	}
+	if err := s.cfg.Ready(); err != nil {
+		return newProblem(http.StatusServiceUnavailable, "not_ready", err.Error())
+	}
+	return nil
+}
+
+// describeMetrics puts the one route that is not huma's into the description.
+func (s *Server) describeMetrics(open []map[string][]string) {
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "getMetrics", Method: http.MethodGet, Path: "/metrics", Summary: "Metrics for Prometheus", Tags: []string{"controller"}, Security: open,
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			fiber.MIMETextPlain: {Schema: &huma.Schema{Type: "string"}}}}},
+	})
+}

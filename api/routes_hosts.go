@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"tfw/executor"
+	"tfw/inventory"
+)
+
+type hostsOut struct{ Body HostPage }
+type hostOut struct{ Body Host }
+
+type hostsIn struct {
+	Target string `query:"target" doc:"only these: names, groups, globs, sets, slices" example:"duts,!dut07"`
+	Where  string `query:"where" doc:"only those for which the expression is true" example:"'arm64' in tags"`
+	Page
+}
+
+func (s *Server) hostRoutes() {
+	tags := []string{"hosts"}
+	route(s, huma.Operation{OperationID: "listHosts", Method: http.MethodGet, Path: "/v2.1/hosts", Summary: "Hosts, and how they fare", Tags: tags}, s.listHosts)
+	route(s, huma.Operation{OperationID: "getHost", Method: http.MethodGet, Path: "/v2.1/hosts/{name}", Summary: "One host", Tags: tags, Errors: []int{404}},
+		func(ctx context.Context, r *request, in *struct {
+			Name string `path:"name" maxLength:"255" doc:"name, address, id or uuid of a host"`
+		}) (*hostOut, error) {
+			h, err := s.cfg.Executor.Host(ctx, r.principal, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			return &hostOut{hostOf(h)}, nil
+		})
+	route(s, huma.Operation{OperationID: "setHostState", Method: http.MethodPatch, Path: "/v2.1/hosts/{name}", Summary: "Set the state of a host", Tags: tags, Errors: []int{404, 409}}, s.patchHost)
+	route(s, huma.Operation{OperationID: "setHostStates", Method: http.MethodPatch, Path: "/v2.1/hosts", Summary: "Set the state of a target's hosts", Tags: tags, Errors: []int{409}},
+		func(ctx context.Context, r *request, in *struct {
+			Target string `query:"target" required:"true" minLength:"1" doc:"the hosts"`
+			Body   hostPatch
+		}) (*hostsOut, error) {
+			hosts, err := s.cfg.Executor.SetState(ctx, r.principal, in.Target, in.Body.State, in.Body.Reason)
+			return &hostsOut{HostPage{Hosts: hostsOf(hosts)}}, err
+		})
+	route(s, huma.Operation{OperationID: "probeHosts", Method: http.MethodPost, Path: "/v2.1/hosts/probe", Summary: "Ask hosts now whether they answer, and for their facts", Tags: tags},
+		func(ctx context.Context, r *request, in *struct{ Body probeRequest }) (*hostsOut, error) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer s.watch(r, cancel)()
+			hosts, err := s.cfg.Executor.ProbeHosts(ctx, r.principal, in.Body.Target, in.Body.Where)
+			return &hostsOut{HostPage{Hosts: hostsOf(hosts)}}, err
+		})
+	s.groupRoutes(tags)
+}
+
+func (s *Server) listHosts(ctx context.Context, r *request, in *hostsIn) (*hostsOut, error) {
+	all, err := s.cfg.Executor.Hosts(ctx, r.principal, in.Target, in.Where)
+	if err != nil {
+		return nil, err
+	}
+	some, next, err := cut(all, in.Page, func(h executor.HostStatus) string { return h.Name })
+	return &hostsOut{HostPage{Hosts: hostsOf(some), Next: next}}, err
+}
+
+type patchHostIn struct {
+	Name string `path:"name" maxLength:"255" doc:"name, address, id or uuid of a host"`
+	Body hostPatch
+}
+
+func (s *Server) patchHost(ctx context.Context, r *request, in *patchHostIn) (*hostOut, error) {
+	h, err := s.cfg.Executor.Host(ctx, r.principal, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.cfg.Executor.SetState(ctx, r.principal, h.Name, in.Body.State, in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	if len(set) != 1 {
+		return nil, fmt.Errorf("host %q: %d hosts were set, not one", h.Name, len(set))
+	}
+	return &hostOut{hostOf(set[0])}, nil
+}
+
+func (s *Server) groupRoutes(tags []string) {
+	type groupsOut struct{ Body GroupPage }
+	type groupOut struct{ Body Group }
+	route(s, huma.Operation{OperationID: "listGroups", Method: http.MethodGet, Path: "/v2.1/groups", Summary: "Groups and their members", Tags: tags},
+		func(ctx context.Context, r *request, in *struct{ Page }) (*groupsOut, error) {
+			all, err := s.cfg.Executor.Groups(ctx, r.principal)
+			if err != nil {
+				return nil, err
+			}
+			some, next, err := cut(all, in.Page, func(g *inventory.Group) string { return g.Name })
+			shown := []Group{}
+			for _, g := range some {
+				shown = append(shown, groupOf(g))
+			}
+			return &groupsOut{GroupPage{Groups: shown, Next: next}}, err
+		})
+	route(s, huma.Operation{OperationID: "getGroup", Method: http.MethodGet, Path: "/v2.1/groups/{name}", Summary: "One group", Tags: tags, Errors: []int{404}},
+		func(ctx context.Context, r *request, in *struct {
+			Name string `path:"name" maxLength:"255"`
+		}) (*groupOut, error) {
+			all, err := s.cfg.Executor.Groups(ctx, r.principal)
+			if err != nil {
+				return nil, err
+			}
+			for _, g := range all {
+				if g.Name == in.Name {
+					return &groupOut{groupOf(g)}, nil
+				}
+			}
+			return nil, fmt.Errorf("group %q: %w (see: tfwctl groups)", in.Name, executor.ErrNotFound)
+		})
+}

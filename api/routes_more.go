@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"tfw/executor"
+	"tfw/plugins"
+)
+
+// catalogueRoutes tell what can be run.
+func (s *Server) catalogueRoutes() {
+	tags := []string{"catalogue"}
+	type listIn struct {
+		Known string `header:"If-None-Match" doc:"ETag of an earlier answer"`
+		Page
+	}
+	type listOut struct {
+		Status int
+		ETag   string `header:"ETag"`
+		Body   *PluginPage
+	}
+	route(s, huma.Operation{OperationID: "listPlugins", Method: http.MethodGet, Path: "/v2.1/plugins", Summary: "The catalogue: plugins and their methods", Tags: tags},
+		func(_ context.Context, _ *request, in *listIn) (*listOut, error) {
+			names, next, err := cut(s.cfg.Plugins.Names(), in.Page, func(n string) string { return n })
+			if err != nil {
+				return nil, err
+			}
+			body := &PluginPage{Plugins: []Plugin{}, Next: next}
+			for _, name := range names {
+				p, err := s.plugin(name)
+				if err != nil {
+					return nil, err
+				}
+				body.Plugins = append(body.Plugins, p)
+			}
+			out := &listOut{Status: http.StatusOK, ETag: tagOf(body), Body: body}
+			if in.Known == out.ETag {
+				out.Status, out.Body = http.StatusNotModified, nil
+			}
+			return out, nil
+		})
+	type oneOut struct{ Body Plugin }
+	route(s, huma.Operation{OperationID: "getPlugin", Method: http.MethodGet, Path: "/v2.1/plugins/{name}", Summary: "One plugin and its methods", Tags: tags, Errors: []int{404}},
+		func(_ context.Context, _ *request, in *struct {
+			Name string `path:"name" maxLength:"100"`
+		}) (*oneOut, error) {
+			p, err := s.plugin(in.Name)
+			return &oneOut{p}, err
+		})
+}
+
+// plugin describes a plugin. Asked for by its path, an unknown one is not found, rather than a bad request.
+func (s *Server) plugin(name string) (Plugin, error) {
+	p, err := s.cfg.Plugins.Plugin(name)
+	if errors.Is(err, plugins.ErrUnknown) {
+		return Plugin{}, newProblem(http.StatusNotFound, "not_found", err.Error())
+	} else if err != nil {
+		return Plugin{}, err
+	}
+	return pluginOf(p)
+}
+
+// tagOf is an entity tag of a value.
+func tagOf(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return `"` + hashOf(raw) + `"`
+}
+
+func hashOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:12])
+}
+
+func (s *Server) tokenRoutes() {
+	tags := []string{"tokens"}
+	type listOut struct{ Body TokenPage }
+	route(s, huma.Operation{OperationID: "listTokens", Method: http.MethodGet, Path: "/v2.1/tokens", Summary: "Tokens, never their text", Tags: tags},
+		func(ctx context.Context, r *request, in *struct{ Page }) (*listOut, error) {
+			all, err := s.cfg.Executor.Tokens(ctx, r.principal)
+			if err != nil {
+				return nil, err
+			}
+			some, next, err := cut(all, in.Page, func(t executor.Token) string { return t.ID })
+			return &listOut{TokenPage{Tokens: some, Next: next}}, err
+		})
+	type madeOut struct{ Body NewToken }
+	route(s, huma.Operation{OperationID: "createToken", Method: http.MethodPost, Path: "/v2.1/tokens", Summary: "Make a token", Tags: tags, DefaultStatus: http.StatusCreated,
+		Description: "The answer is the only time that its text is seen."},
+		func(ctx context.Context, r *request, in *struct{ Body TokenRequest }) (*madeOut, error) {
+			t := executor.Token{Name: in.Body.Name, Role: in.Body.Role, Groups: in.Body.Groups}
+			if in.Body.Expires > 0 {
+				t.Expires = time.Now().Add(time.Duration(in.Body.Expires))
+			}
+			text, made, err := s.cfg.Executor.CreateToken(ctx, r.principal, t)
+			return &madeOut{NewToken{Token: made, Text: text}}, err
+		})
+	route(s, huma.Operation{OperationID: "revokeToken", Method: http.MethodDelete, Path: "/v2.1/tokens/{id}", Summary: "End a token for good", Tags: tags, Errors: []int{404}},
+		func(ctx context.Context, r *request, in *struct {
+			ID string `path:"id" maxLength:"100"`
+		}) (*struct{}, error) {
+			return nil, s.cfg.Executor.RevokeToken(ctx, r.principal, in.ID)
+		})
+}
+
+func (s *Server) artifactRoutes() {
+	tags := []string{"artifacts"}
+	binary := map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}
+	route(s, huma.Operation{OperationID: "putArtifact", Method: http.MethodPost, Path: "/v2.1/artifacts", Summary: "Store content under its SHA-256", Tags: tags, DefaultStatus: http.StatusCreated,
+		Description: "The body is the content itself. What is there already is stored once.",
+		RequestBody: &huma.RequestBody{Required: true, Content: binary}, Errors: []int{507}}, s.putArtifact)
+	route(s, huma.Operation{OperationID: "getArtifact", Method: http.MethodGet, Path: "/v2.1/artifacts/{sha256}", Summary: "Stored content", Tags: tags,
+		Responses: map[string]*huma.Response{"200": {Description: "The content", Content: binary}}, Errors: []int{404}},
+		func(ctx context.Context, r *request, in *struct {
+			SHA256 string `path:"sha256" pattern:"^[0-9a-f]{64}$" doc:"hex"`
+		}) (*struct{ Body func(huma.Context) }, error) {
+			content, size, err := s.cfg.Executor.OpenArtifact(ctx, r.principal, in.SHA256)
+			if err != nil {
+				return nil, err
+			}
+			return &struct{ Body func(huma.Context) }{func(hc huma.Context) {
+				c := hc.(*humaContext).c
+				c.Set("ETag", `"`+in.SHA256+`"`)
+				c.Set("Content-Type", "application/octet-stream")
+				c.Context().SetBodyStream(&download{ReadCloser: content, s: s, r: r}, int(size))
+			}}, nil
+		})
+}
+
+type putArtifactOut struct{ Body Artifact }
+
+func (s *Server) putArtifact(ctx context.Context, r *request, _ *struct{}) (*putArtifactOut, error) {
+	if r.body == nil {
+		return nil, badField("body", "is empty: send the content itself")
+	}
+	sum, size, err := s.cfg.Executor.PutArtifact(ctx, r.principal, &upload{s: s, r: r, left: s.cfg.ArtifactLimit})
+	if err != nil {
+		return nil, err
+	}
+	return &putArtifactOut{Artifact{SHA256: sum, Size: size}}, nil
+}
+
+// upload reads a body of any length up to a bound. As long as bytes arrive it may take its time.
+type upload struct {
+	s    *Server
+	r    *request
+	left int64
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if u.r.conn != nil {
+		u.r.conn.SetReadDeadline(time.Now().Add(u.s.cfg.ReadTimeout))
+	}
+	n, err := u.r.body.Read(p)
+	if u.left -= int64(n); u.left < 0 {
+		return 0, tooLarge(u.s.cfg.ArtifactLimit)
+	}
+	if err != nil && err != io.EOF {
+		err = newProblem(http.StatusBadRequest, "bad_request", fmt.Sprintf("the body broke off: %v", err))
+	}
+	return n, err
+}
+
+// download renews the write deadline with every piece: fasthttp sets it once.
+type download struct {
+	io.ReadCloser
+	s *Server
+	r *request
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	if d.r.conn != nil {
+		d.r.conn.SetWriteDeadline(time.Now().Add(d.s.cfg.WriteTimeout))
+	}
+	return d.ReadCloser.Read(p)
+}
