@@ -14,7 +14,6 @@ type builder struct {
 	*draft
 	opt      *Options
 	children [][]int
-	parents  [][]int
 	depth    []int
 	bases    map[string]*base
 }
@@ -39,6 +38,7 @@ func build(d *draft, opt *Options) (*Inventory, error) {
 	inv.ranks = b.depth
 	b.addHosts(inv)
 	b.addGroups(inv)
+	b.addSlices(inv)
 	b.checkHosts(inv)
 	if err := d.rep.err(); err != nil {
 		return nil, err
@@ -51,7 +51,8 @@ func build(d *draft, opt *Options) (*Inventory, error) {
 
 // link resolves the names of child groups.
 func (b *builder) link() {
-	b.children, b.parents = make([][]int, len(b.groups)), make([][]int, len(b.groups))
+	b.children = make([][]int, len(b.groups))
+	b.draft.parents = make([][]int, len(b.groups))
 	for i, g := range b.groups {
 		for _, c := range g.children {
 			j, ok := b.groupAt[c.name]
@@ -240,6 +241,9 @@ func (b *builder) addHosts(inv *Inventory) {
 			for _, s := range l.settings {
 				h.apply(s, !l.flat)
 			}
+		}
+		if b.lenient && !h.fill(pendingPort(bs.layers, d.own)) {
+			b.rep.warnf(d.at, "tfw fills in {{ variable }} only: write the value", "host %s has a template in its connection that tfw cannot fill in", quoted(h.Name))
 		}
 		if h.State == "" {
 			h.State = Active

@@ -23,19 +23,25 @@ type draft struct {
 
 	defaults []*layer
 	late     []*layer // group_vars/all, which win over all groups' own
+	topHosts []int    // hosts that an Ansible source names directly under all
+	roles    bool     // an Ansible source says tfw_plugins
 	lenient  bool     // an Ansible source: a group may share a host's name
 	hosts    []*hostDraft
 	groups   []*groupDraft
 	hostAt   map[string]int
 	groupAt  map[string]int
-	hops     map[string]*Host // jump hosts an Ansible file names by address only
-	full     bool             // the limit of hosts was reached, and that was said
+	hops     map[string]*Host     // jump hosts an Ansible file names by address only
+	parents  [][]int              // groups that contain each group, once linked
+	full     bool                 // the limit of hosts was reached, and that was said
+	stamps   map[string]fileStamp // every file and directory that was read, as it was before
+	dynamic  bool                 // an executable gave a part
 }
 
 type hostDraft struct {
 	name    string
 	at      position
-	defined bool     // given with settings somewhere
+	defined bool     // given with settings in a native file
+	ansible bool     // named in an Ansible file
 	own     []*layer // a range of hosts shares one
 	address string   // its own part of a range of addresses
 	addrAt  position
@@ -49,7 +55,7 @@ type groupDraft struct {
 	children []ref
 	layers   []*layer // from the inventory itself
 	late     []*layer // from group_vars/, which win over all groups' own
-	open     bool     // made by a mention only
+	defined  bool     // by a native file; an Ansible one may add to any group
 
 	priority, capacity, maxHosts int
 	isolation                    Isolation
@@ -63,7 +69,7 @@ type ref struct {
 }
 
 func newDraft(rep *report) *draft {
-	return &draft{rep: rep, hostAt: map[string]int{}, groupAt: map[string]int{}, hops: map[string]*Host{}}
+	return &draft{rep: rep, hostAt: map[string]int{}, groupAt: map[string]int{}, stamps: map[string]fileStamp{}, hops: map[string]*Host{}}
 }
 
 // host finds or adds a host. ok is false when there are too many.
@@ -126,6 +132,9 @@ func badName(name string) (why, fix string) {
 		return fmt.Sprintf("the name %s begins with a dash, like an option", quoted(name)), "begin it with a letter or digit"
 	}
 	for i, c := range name {
+		if c == ':' && !isIPv6(name) {
+			return fmt.Sprintf("a colon in the name %s would split a target", quoted(name)), "use a dash or an underscore"
+		}
 		if c <= ' ' || c == 0x7f || strings.ContainsRune(`,&!@~^*?[](){}<>|;$"'\/`+"`", c) {
 			return fmt.Sprintf("%q cannot stand in the name %s (character %d)", c, quoted(name), i+1), "use letters, digits, dots, dashes and underscores"
 		}

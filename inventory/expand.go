@@ -28,30 +28,31 @@ func Expand(set string) ([]string, error) {
 }
 
 func evaluate(set string, terms []term) ([]string, error) {
-	var names []string
-	count := 0
-	plain := false
-	for _, t := range terms {
-		n, err := termNames(set, t, maxNames-count)
+	patterns := make([]namePattern, len(terms))
+	plain, count := false, 0
+	for i, t := range terms {
+		p, err := termPattern(set, t)
 		if err != nil {
 			return nil, err
 		}
-		if t.op == 0 {
-			plain = true
-			count += len(n)
-			names = append(names, n...)
+		if count += p.count(); count > maxNames {
+			return nil, termError(set, t, 0, fmt.Sprintf("name at most %d hosts", maxNames), "too many hosts are named")
 		}
+		patterns[i], plain = p, plain || t.op == 0
 	}
 	if !plain {
 		return nil, termError(set, terms[0], 0, "begin with the names to take from", "only & and ! terms")
 	}
-	for _, op := range []byte{'&', '!'} {
-		for _, t := range terms {
-			if t.op != op {
-				continue
+	var names []string
+	for _, op := range []byte{0, '&', '!'} {
+		for i, t := range terms {
+			switch {
+			case t.op != op:
+			case op == 0:
+				names = append(names, patterns[i].names()...)
+			default:
+				names = sieve(names, patterns[i].names(), op == '&')
 			}
-			n, _ := termNames(set, t, maxNames)
-			names = sieve(names, n, op == '&')
 		}
 	}
 	return names, nil
@@ -72,18 +73,18 @@ func sieve(names, other []string, keep bool) []string {
 	return out
 }
 
-func termNames(set string, t term, limit int) ([]string, error) {
+func termPattern(set string, t term) (namePattern, error) {
 	switch {
 	case t.text[0] == '@':
-		return nil, termError(set, t, 0, "see: tfwctl hosts "+t.text, "groups are known to an inventory only")
+		return namePattern{}, termError(set, t, 0, "see: tfwctl hosts "+t.text, "groups are known to an inventory only")
 	case t.text[0] == '~' || strings.ContainsAny(t.text, "*?"):
-		return nil, termError(set, t, 0, "see: tfwctl hosts", "patterns are matched in an inventory only")
+		return namePattern{}, termError(set, t, 0, "see: tfwctl hosts", "patterns are matched in an inventory only")
 	}
-	names, serr := expandPattern(t.text, limit)
+	p, serr := parsePattern(t.text)
 	if serr != nil {
-		return nil, termError(set, t, serr.off, serr.fix, "%s", serr.message)
+		return p, termError(set, t, serr.off, serr.fix, "%s", serr.message)
 	}
-	return names, nil
+	return p, nil
 }
 
 // termError is about a term, off bytes into it.

@@ -37,6 +37,7 @@ type Host struct {
 	Vars    map[string]any // merged; values are YAML scalars, []any and map[string]any
 	State   State
 	Reason  string // why State is not active
+	StateBy string // who set State by hand; "" when the file or nobody did
 	SSH     SSH
 
 	Isolation Isolation // the strictest of its groups'

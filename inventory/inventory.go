@@ -36,8 +36,7 @@ type Inventory struct {
 	warnings   []Problem
 	revision   string
 	draft      *draft
-	ranks      []int      // depth of each group
-	whole      *Inventory // what a restricted view was cut from
+	ranks      []int // depth of each group
 }
 
 // Revision is a hash of everything that the inventory was read from: equal

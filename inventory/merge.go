@@ -40,7 +40,7 @@ func (c *SSH) apply(key string, value any) {
 	case "user":
 		c.User = value.(string)
 	case "port":
-		c.Port = value.(int)
+		c.Port, _ = value.(int) // 0 for a template, which is filled in later
 	case "identity_file":
 		c.IdentityFiles = value.([]string)
 	case "password":

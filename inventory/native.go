@@ -8,15 +8,20 @@ import (
 
 var nativeFields = []string{"version", "include", "defaults", "groups", "hosts"}
 
-// native reads our own format into the draft.
-func (r *reader) native(d *draft, root *yaml.Node) (includes []ref) {
+// native reads our own format into the draft, what it includes first.
+func (r *reader) native(d *draft, root *yaml.Node, include func(ref)) {
 	pairs := r.pairs(root, "the inventory")
 	r.version(pairs, root)
 	for _, p := range pairs {
+		if p.key == "include" {
+			for _, inc := range r.refs(p.value, "include") {
+				include(inc)
+			}
+		}
+	}
+	for _, p := range pairs {
 		switch p.key {
-		case "version":
-		case "include":
-			includes = r.refs(p.value, "include")
+		case "version", "include":
 		case "defaults":
 			s := r.settings(r.pairs(p.value, "defaults"), commonFields, "defaults", "")
 			d.defaults = append(d.defaults, &layer{label: "defaults", settings: s})
@@ -30,7 +35,6 @@ func (r *reader) native(d *draft, root *yaml.Node) (includes []ref) {
 			r.unknown(p, "the inventory", nativeFields)
 		}
 	}
-	return includes
 }
 
 func (r *reader) version(pairs []pair, root *yaml.Node) {
@@ -73,11 +77,12 @@ func (r *reader) group(d *draft, p pair) {
 		r.rep.errorf(at, fix, "%s", why)
 		return
 	}
-	if i, twice := d.groupAt[p.key]; twice {
-		r.rep.errorf(at, "keep one of the two", "group %s is defined twice, first at %s", quoted(p.key), d.groups[i].at)
+	g := d.group(p.key, at)
+	if g.defined {
+		r.rep.errorf(at, "keep one of the two", "group %s is defined twice, first at %s", quoted(p.key), g.at)
 		return
 	}
-	g := d.group(p.key, at)
+	g.defined, g.at = true, at
 	what := "group " + p.key
 	pairs := r.pairs(p.value, what)
 	own := &layer{label: what}
@@ -173,7 +178,7 @@ func (r *reader) define(h *hostDraft, at position, own *layer, addresses []strin
 		r.rep.errorf(at, "give the settings in one place and only the name (`"+h.name+":`) in other groups", "host %s is defined twice, first at %s", quoted(h.name), h.at)
 		return
 	}
-	h.defined, h.at, h.own = true, at, []*layer{own}
+	h.defined, h.at, h.own = true, at, append(h.own, own)
 	if addresses != nil {
 		h.address, h.addrAt = addresses[i], addressAt
 	}
