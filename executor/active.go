@@ -1,0 +1,186 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// active is a run that this process works on: the value, and the machinery that
+// the value must not hold.
+type active struct {
+	seq      uint64
+	method   plugins.Method
+	limits   limits
+	hosts    map[string]*inventory.Host // its snapshot: the targets and their jump hosts
+	jumps    map[string]string          // settings keys of the jump hosts
+	parts    []*part
+	settings []setting // to be stored with the run
+
+	ctx    context.Context // ends with a *stopError, or errDrain
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the run is done or let go
+
+	mu   sync.Mutex // guards run and what follows
+	run  Run
+	bad  int    // hosts that ended and did not pass
+	halt string // why no further host is started, "" while they are
+}
+
+// part is one assignment: the run on one host. Its goroutine owns it.
+type part struct {
+	index    int
+	host     *inventory.Host
+	view     plugins.Host // what plugins see: the same after a restart
+	settings string
+	result   HostResult
+	ops      []opRecord // recorded by an earlier process, by ordinal
+	unacked  []CommandID
+}
+
+type setting struct {
+	key string
+	raw []byte
+}
+
+func (p *part) record() resultRecord {
+	return resultRecord{HostResult: p.result, Settings: p.settings}
+}
+
+// newActive takes the snapshot of the hosts that the run keeps.
+func (e *Executor) newActive(run Run, method plugins.Method, l limits, hosts []*inventory.Host, inv *inventory.Inventory) (*active, error) {
+	a := &active{method: method, limits: l, run: run, hosts: map[string]*inventory.Host{}, jumps: map[string]string{}}
+	for i, h := range hosts {
+		part, err := a.keep(i, h)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+		a.parts = append(a.parts, part)
+	}
+	for _, h := range hosts {
+		if err := a.keepJumps(h, e.cfg.Inventory()); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+	}
+	a.arm(e.background)
+	return a, nil
+}
+
+// arm gives the run its context. It outlives the request, not the executor.
+func (a *active) arm(background context.Context) {
+	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(background))
+	a.done = make(chan struct{})
+}
+
+func (a *active) keep(index int, h *inventory.Host) (*part, error) {
+	key, raw, err := settings(h)
+	if err != nil {
+		return nil, err
+	}
+	a.settings = append(a.settings, setting{key, raw})
+	a.hosts[h.Name] = h
+	return newPart(index, h, key, raw)
+}
+
+// newPart makes the view for plugins from the stored form, so that a replay sees
+// the very same values (JSON has one kind of number).
+func newPart(index int, h *inventory.Host, key string, raw []byte) (*part, error) {
+	var stored inventory.Host
+	if err := json.Unmarshal(raw, &stored); err != nil {
+		return nil, fmt.Errorf("host %q: settings: %w", h.Name, err)
+	}
+	view := plugins.Host{Name: h.Name, Address: h.Address, Groups: h.Groups, Tags: h.Tags, Vars: stored.Vars}
+	return &part{index: index, host: h, view: view, settings: key, result: HostResult{Host: h.Name}}, nil
+}
+
+// keepJumps stores the hosts on the way too. A principal need not see them to pass.
+func (a *active) keepJumps(h *inventory.Host, inv *inventory.Inventory) error {
+	for _, name := range h.SSH.Jump {
+		if _, known := a.jumps[name]; known {
+			continue
+		}
+		jump, ok := inv.Host(name)
+		if !ok {
+			return fmt.Errorf("host %q: jump host %q is not in the inventory", h.Name, name)
+		}
+		key, raw, err := settings(jump)
+		if err != nil {
+			return err
+		}
+		a.settings = append(a.settings, setting{key, raw})
+		a.jumps[name] = key
+		if a.hosts[name] == nil {
+			a.hosts[name] = jump
+		}
+		if err := a.keepJumps(jump, inv); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// via looks up a jump host in the run's snapshot.
+func (a *active) via(name string) (*inventory.Host, bool) {
+	h, ok := a.hosts[name]
+	return h, ok
+}
+
+// record is the run as it is stored, without its hosts.
+func (a *active) record() runRecord {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	run := a.run
+	run.Hosts = nil
+	return runRecord{Run: run, Seq: a.seq, HostCount: len(a.parts), Jumps: a.jumps}
+}
+
+// snapshot is the run as it stands before its first host has begun.
+func (a *active) snapshot() *Run {
+	run := a.record().Run
+	run.Hosts = make([]HostResult, len(a.parts))
+	for i, p := range a.parts {
+		run.Hosts[i] = p.result
+	}
+	return &run
+}
+
+// options are the run's, never nil.
+func (a *active) options() Options {
+	if a.run.Options == nil {
+		return Options{}
+	}
+	return *a.run.Options
+}
+
+// ended counts a host's end and says whether the others are to be stopped.
+func (a *active) ended(v Verdict) (stopOthers bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.run.Verdict = Worst(a.run.Verdict, v)
+	if v == Passed || v == Skipped {
+		return false
+	}
+	a.bad++
+	o := a.options()
+	switch {
+	case o.FailFast && a.halt == "":
+		a.halt = "not started: another host did not pass (fail_fast)"
+		return true
+	case a.limits.tooMany(a.bad, len(a.parts)) && a.halt == "":
+		a.halt = fmt.Sprintf("not started: %d of %d hosts did not pass (max_fail %s)", a.bad, len(a.parts), o.MaxFail)
+	}
+	return false
+}
+
+func (a *active) halted() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.halt
+}
+
+func now() time.Time { return time.Now().UTC() }

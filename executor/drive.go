@@ -1,0 +1,171 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sourcegraph/conc/pool"
+)
+
+// begin gives the run its goroutine. The run was stored before.
+func (e *Executor) begin(a *active) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining {
+		return fmt.Errorf("run %s stays queued: %w (the next tfwd takes it up)", a.run.ID, ErrDraining)
+	}
+	e.active[a.run.ID] = a
+	e.work.Go(func() { e.drive(a) })
+	return nil
+}
+
+// drive takes a run from queued to done, or lets go of it when the executor drains.
+func (e *Executor) drive(a *active) {
+	defer close(a.done)
+	defer func() {
+		e.mu.Lock()
+		delete(e.active, a.run.ID)
+		e.mu.Unlock()
+		a.cancel(nil)
+	}()
+	if !e.queue(a) {
+		return
+	}
+	defer func() { <-e.slots }()
+	if e.start(a) != nil {
+		return
+	}
+	stopClock := a.clock()
+	e.fanOut(a)
+	stopClock()
+	if context.Cause(a.ctx) == errDrain {
+		return
+	}
+	e.finish(a)
+}
+
+// queue waits for a slot. A run that was cancelled in the queue goes on, to end every host with a result.
+func (e *Executor) queue(a *active) bool {
+	select {
+	case e.slots <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case e.slots <- struct{}{}:
+		return true
+	case <-a.ctx.Done():
+		if context.Cause(a.ctx) == errDrain {
+			return false
+		}
+		select {
+		case e.slots <- struct{}{}:
+			return true
+		case <-e.background.Done():
+			return false
+		}
+	}
+}
+
+// start marks the run as running.
+func (e *Executor) start(a *active) error {
+	if a.run.Started.IsZero() {
+		a.mu.Lock()
+		a.run.State, a.run.Started = Running, now()
+		a.mu.Unlock()
+	}
+	return e.persist(a, func(tx Tx) error { return put(tx, tableRuns, string(a.run.ID), a.record()) })
+}
+
+// clock ends the run's context when its time is over, counted from its first start.
+func (a *active) clock() (stop func()) {
+	limit := time.Duration(a.options().Timeout)
+	if limit == 0 {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(a.run.Started.Add(limit)), func() {
+		a.cancel(&stopError{verdict: TimedOut, code: "run_timeout", reason: fmt.Sprintf("the run took longer than %s", limit)})
+	})
+	return func() { t.Stop() }
+}
+
+// fanOut works through the hosts in batches; each batch is one scoped pool.
+func (e *Executor) fanOut(a *active) {
+	rest := a.parts
+	width := a.options().Parallel
+	orElse(&width, e.cfg.Parallel)
+	for _, size := range a.limits.batches(len(rest)) {
+		batch := rest[:size]
+		rest = rest[size:]
+		p := pool.New().WithMaxGoroutines(min(width, size))
+		for _, part := range batch {
+			if part.result.Verdict != "" { // ended under an earlier process
+				a.ended(part.result.Verdict)
+				continue
+			}
+			p.Go(func() { e.assign(a, part) })
+		}
+		p.Wait()
+		a.judge(batch)
+	}
+}
+
+// judge stops a rolling run after a batch in which no host passed: going on would break the others too.
+func (a *active) judge(batch []*part) {
+	if len(a.limits.serial) == 0 || a.limits.maxFail != nil {
+		return
+	}
+	for _, p := range batch {
+		if p.result.Verdict == Passed || p.result.Verdict == Skipped {
+			return
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.halt == "" {
+		a.halt = "not started: no host of the batch before passed (serial)"
+	}
+}
+
+// finish stores the run's end.
+func (e *Executor) finish(a *active) {
+	a.mu.Lock()
+	a.run.State, a.run.Finished = Done, now()
+	if a.run.Reason == "" {
+		a.run.Reason = stopReason(a.ctx)
+	}
+	a.mu.Unlock()
+	err := e.persist(a, func(tx Tx) error {
+		tx.Ring(TopicRuns)
+		if err := tx.Delete(tableOpen, string(a.run.ID)); err != nil {
+			return err
+		}
+		return put(tx, tableRuns, string(a.run.ID), a.record())
+	})
+	if err == nil {
+		e.log.Info("run done", "run", a.run.ID, "verdict", a.run.Verdict)
+	}
+}
+
+// persist writes what must not be lost, for as long as it takes: a full disk
+// holds the run up, it does not lose its end. Only draining gives up: the next process goes on from what is stored.
+func (e *Executor) persist(a *active, fn func(tx Tx) error) error {
+	wait := 100 * time.Millisecond
+	for {
+		err := e.store.Update(context.WithoutCancel(a.ctx), func(tx Tx) error {
+			tx.Ring(string(a.run.ID))
+			return fn(tx)
+		})
+		if err == nil {
+			return nil
+		}
+		e.log.Error("cannot store the progress of a run, trying again", "run", a.run.ID, "error", err)
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 10*time.Second)
+		case <-e.background.Done():
+			return err
+		}
+	}
+}

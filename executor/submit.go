@@ -1,0 +1,189 @@
+package executor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// keyRecord remembers which run an idempotency key made, and of which request.
+type keyRecord struct {
+	Run   RunID     `json:"run"`
+	Print string    `json:"print"`
+	At    time.Time `json:"at"`
+}
+
+// Submit checks the request, stores the run as queued and starts it. The error
+// wraps [ErrBadRequest], [ErrForbidden], [ErrNotFound], [ErrLeased] or [ErrDraining], or plugins.ErrUnknown;
+// no host was touched then. With an IdempotencyKey seen before the first run is returned.
+func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, error) {
+	a, err := e.prepare(p, req)
+	if err != nil {
+		return nil, err
+	}
+	known, err := e.record(ctx, p, req, a)
+	if err != nil {
+		return nil, err
+	}
+	if known != "" {
+		return e.Run(ctx, p, string(known))
+	}
+	answer := a.snapshot() // before the goroutine owns it
+	if err := e.begin(a); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// prepare makes the run out of the request without touching the store or a host.
+func (e *Executor) prepare(p Principal, req Request) (*active, error) {
+	if !p.May(Operator) {
+		return nil, fmt.Errorf("%s may not run methods: %w (needs the role operator)", p.Name, ErrForbidden)
+	}
+	method, err := e.method(req.Plugin, req.Method, req.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := req.Options.check()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	inv := e.inventory(p)
+	sel, err := inv.Select(inventory.Query{Target: req.Target, Where: req.Where, AllowMissing: req.AllowMissing,
+		Expect: req.Expect, AdHoc: req.AdHoc, Facts: e.facts})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	if err := fit(sel.Hosts, req); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	run := Run{
+		ID: newRunID(), Plugin: req.Plugin, Method: req.Method, Parameters: req.Parameters,
+		Target: req.Target, Where: req.Where, Options: &req.Options, State: Queued, Created: time.Now().UTC(),
+		By: p.Name, RequestID: req.RequestID, Inventory: inv.Revision(), Plan: req.Plan, Step: req.Step, RerunOf: req.rerunOf,
+	}
+	if len(run.Parameters) == 0 {
+		run.Parameters = json.RawMessage("{}")
+	}
+	return e.newActive(run, method, limits, sel.Hosts, inv)
+}
+
+func (e *Executor) method(plugin, name string, params json.RawMessage) (plugins.Method, error) {
+	m, err := e.cfg.Plugins.Method(plugin, name)
+	if err != nil {
+		return m, err
+	}
+	if err := m.Parameters.Check(params); err != nil {
+		return m, fmt.Errorf("%s.%s: %w: %w", plugin, name, ErrBadRequest, err)
+	}
+	return m, nil
+}
+
+// fit refuses hosts that do not carry the plugin or are not to be used.
+func fit(hosts []*inventory.Host, req Request) error {
+	var without, idle []string
+	why := ""
+	for _, h := range hosts {
+		if !h.Has(req.Plugin) {
+			without = append(without, h.Name)
+		}
+		if h.State != inventory.Active && h.State != "" && !req.IncludeMaintenance {
+			idle = append(idle, h.Name)
+			why = strings.TrimSpace(string(h.State) + " " + h.Reason)
+		}
+	}
+	switch {
+	case len(without) > 0:
+		return fmt.Errorf("%s: does not declare the plugin %q (narrow the target, or add it under plugins: in the inventory)",
+			inventory.Fold(without), req.Plugin)
+	case len(idle) > 0:
+		return fmt.Errorf("%s: not active: %s (leave it out, or say --include-maintenance)", inventory.Fold(idle), why)
+	}
+	return nil
+}
+
+// record stores the queued run, or gives the run that the idempotency key made before.
+func (e *Executor) record(ctx context.Context, p Principal, req Request, a *active) (known RunID, err error) {
+	print := requestPrint(req)
+	err = e.store.Update(ctx, func(tx Tx) error {
+		known = ""
+		if req.IdempotencyKey != "" {
+			var k keyRecord
+			ok, err := get(tx, tableKeys, p.Name+"\x00"+req.IdempotencyKey, &k)
+			switch {
+			case err != nil:
+				return err
+			case ok && k.Print != print:
+				return fmt.Errorf("idempotency key of run %s: %w", k.Run, ErrReplayedKey)
+			case ok:
+				known = k.Run
+				return nil
+			}
+			if err := put(tx, tableKeys, p.Name+"\x00"+req.IdempotencyKey, keyRecord{a.run.ID, print, a.run.Created}); err != nil {
+				return err
+			}
+		}
+		return a.create(tx)
+	})
+	return known, err
+}
+
+func requestPrint(req Request) string {
+	raw, _ := json.Marshal(req) // only JSON values: cannot fail
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// create writes the run and one result for each host.
+func (a *active) create(tx Tx) error {
+	seq, err := tx.Next(tableOrder)
+	if err != nil {
+		return err
+	}
+	a.seq = seq
+	id := string(a.run.ID)
+	if err := errors.Join(
+		put(tx, tableRuns, id, a.record()),
+		tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(id)),
+		tx.Put(tableOpen, id, []byte("{}")),
+	); err != nil {
+		return err
+	}
+	for _, s := range a.settings {
+		if _, there := tx.Get(tableSettings, s.key); !there {
+			if err := tx.Put(tableSettings, s.key, s.raw); err != nil {
+				return err
+			}
+		}
+	}
+	for _, part := range a.parts {
+		if err := put(tx, tableResults, resultKey(a.run.ID, part.index), part.record()); err != nil {
+			return err
+		}
+	}
+	tx.Ring(id)
+	tx.Ring(TopicRuns)
+	return nil
+}
+
+// TopicRuns is the [Store.Changed] topic that rings when any run is made or ends.
+const TopicRuns = "runs"
+
+var idAlphabet = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
+
+// newRunID gives 60 random bits: no two runs meet, on a host shared by several controllers either.
+func newRunID() RunID {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return RunID(idAlphabet.EncodeToString(b[:])[:12])
+}
