@@ -15,8 +15,9 @@ import (
 // assign does one host's part of a run and stores its result, whatever happens.
 func (e *Executor) assign(a *active, p *part) {
 	if !e.settled(a, p) {
-		e.work1(a, p)
+		e.perform(a, p)
 	}
+	e.learn(a, p)
 	if p.result.Verdict == "" { // draining: the next process goes on
 		return
 	}
@@ -50,8 +51,8 @@ func (e *Executor) settled(a *active, p *part) bool {
 	return false
 }
 
-// work1 calls the method and turns what it says into the host's result.
-func (e *Executor) work1(a *active, p *part) {
+// perform calls the method and turns what it says into the host's result.
+func (e *Executor) perform(a *active, p *part) {
 	if p.result.Started.IsZero() {
 		p.result.Started = now()
 	}

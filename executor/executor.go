@@ -43,8 +43,10 @@ type Executor struct {
 	mu       sync.Mutex
 	active   map[RunID]*active
 	draining bool
-	hostIDs  map[string]int // as far as they are known: see identify
+	told     map[string]time.Time // acknowledgements passed on, until they are forgotten
+	hostIDs  map[string]int       // as far as they are known: see identify
 
+	counters counters
 
 	background context.Context // ends when Drain is done waiting
 	end        context.CancelFunc

@@ -14,25 +14,25 @@ import (
 
 // The tables of the store. Their keys and values are this package's alone.
 const (
-	tableRuns     = "runs"              // run id -> runRecord
-	tableOrder    = "runs.order"        // %016x of Seq -> run id
-	tableOpen     = "runs.open"         // ids of the runs that are not done
-	tableResults  = "results"           // run id/%06d -> resultRecord, in inventory order
-	tableOps      = "operations"        // run id/%06d/%06d (host's index, ordinal) -> opRecord
-	tableKeys     = "idempotency"       // principal, NUL, key -> keyRecord
-	tableSettings = "host.settings"     // hash -> inventory.Host
-	tableHostIDs  = "host.ids"          // name -> decimal id
-	tableStates   = "host.states"       // name -> inventory.StateOverride
-	tableHealth   = "host.health"       // name -> healthRecord
+	tableRuns     = "runs"               // run id -> runRecord
+	tableOrder    = "runs.order"         // %016x of Seq -> run id
+	tableOpen     = "runs.open"          // ids of the runs that are not done
+	tableResults  = "results"            // run id/%06d -> resultRecord, in inventory order
+	tableOps      = "operations"         // run id/%06d/%06d (host's index, ordinal) -> opRecord
+	tableKeys     = "idempotency"        // principal, NUL, key -> keyRecord
+	tableSettings = "host.settings"      // hash -> inventory.Host
+	tableHostIDs  = "host.ids"           // name -> decimal id
+	tableStates   = "host.states"        // name -> inventory.StateOverride
+	tableHealth   = "host.health"        // name -> healthRecord
 	tableUnacked  = "operations.unacked" // CommandID -> unacked
-	tableTokens   = "tokens"            // id -> tokenRecord
+	tableTokens   = "tokens"             // id -> tokenRecord
 )
 
 // runRecord is a run without its hosts: those are resultRecords of their own, so
 // that one host's end is one small write.
 type runRecord struct {
 	Run
-	Seq    uint64 `json:"seq"`
+	Seq       uint64            `json:"seq"`
 	HostCount int               `json:"host_count"`
 	Jumps     map[string]string `json:"jumps,omitempty"` // jump host -> key in tableSettings
 }
@@ -46,8 +46,8 @@ type resultRecord struct {
 // opRecord is one operation of a method on a host: the intent before it is
 // begun, completed by how it ended. Replay answers from it.
 type opRecord struct {
-	Kind     string            `json:"kind"` // "run", "upload", "download", "reboot"
-	Print    string            `json:"print"` // of everything that was asked for
+	Kind     string            `json:"kind"`              // "run", "upload", "download", "reboot"
+	Print    string            `json:"print"`             // of everything that was asked for
 	BootID   string            `json:"boot_id,omitempty"` // of the host when the intent was stored
 	Begun    time.Time         `json:"begun"`
 	Started  bool              `json:"started,omitempty"` // the host has confirmed the start

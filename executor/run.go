@@ -55,6 +55,8 @@ type Request struct {
 	Plan           string `json:"plan,omitempty"` // the test plan run it belongs to, "" for none
 	Step           string `json:"step,omitempty"`
 	AdHoc          bool   `json:"-"` // enforce max_hosts
+
+	rerunOf RunID
 }
 
 // Options say how a run goes about its hosts.

@@ -2,6 +2,13 @@ package executor
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,22 +21,129 @@ type Token struct {
 	Created  time.Time `json:"created"`
 	By       string    `json:"by"`
 	Expires  time.Time `json:"expires,omitzero"`
-	LastUsed time.Time `json:"last_used,omitzero"`
+	LastUsed time.Time `json:"last_used,omitzero"` // to the minute
 	Revoked  time.Time `json:"revoked,omitzero"`
 }
 
-// CreateToken makes a token and gives its text, tfw_ID_SECRET: the only time it is seen. Only its SHA-256 is stored.
-func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text string, made Token, err error) {
-	return "", Token{}, errNotBuilt
+// tokenRecord is a token with the hash of its secret.
+type tokenRecord struct {
+	Token
+	Hash string `json:"hash"` // hex of SHA-256
 }
 
-// Tokens lists tokens, revoked and expired ones too.
-func (e *Executor) Tokens(ctx context.Context, p Principal) ([]Token, error) { return nil, errNotBuilt }
+// CreateToken makes a token and gives its text, tfw_ID_SECRET: the only time it is
+// seen. Only the SHA-256 of the secret is stored: it has 256 random bits, so no slow hash is needed.
+func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text string, made Token, err error) {
+	if !p.May(Admin) {
+		return "", Token{}, fmt.Errorf("%s may not create tokens: %w (needs the role admin)", p.Name, ErrForbidden)
+	}
+	if err := e.checkToken(t); err != nil {
+		return "", Token{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
+	hash := sha256.Sum256([]byte(hex.EncodeToString(secret[:])))
+	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = string(newRunID()), now(), p.Name, time.Time{}, time.Time{}
+	err = e.store.Update(ctx, func(tx Tx) error {
+		return put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:])})
+	})
+	return "tfw_" + t.ID + "_" + hex.EncodeToString(secret[:]), t, err
+}
+
+func (e *Executor) checkToken(t Token) error {
+	switch {
+	case t.Name == "" || len(t.Name) > 64 || strings.ContainsFunc(t.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("name: want 1 to 64 printable characters")
+	case !slices.Contains([]Role{Viewer, Operator, Admin}, t.Role):
+		return fmt.Errorf("role %q: want viewer, operator or admin", t.Role)
+	case t.Groups != nil && len(t.Groups) == 0: // JSON would make all of none
+		return fmt.Errorf("groups: is empty: name at least one, or leave it out for all")
+	case !t.Expires.IsZero() && t.Expires.Before(time.Now()):
+		return fmt.Errorf("expires: is in the past")
+	}
+	inv := e.cfg.Inventory()
+	for _, g := range t.Groups {
+		if _, ok := inv.Group(g); !ok {
+			return fmt.Errorf("group %q: no such group (see: tfwctl groups)", g)
+		}
+	}
+	return nil
+}
+
+// Tokens lists tokens, oldest first, revoked and expired ones too.
+func (e *Executor) Tokens(ctx context.Context, p Principal) ([]Token, error) {
+	if !p.May(Admin) {
+		return nil, fmt.Errorf("%s may not list tokens: %w (needs the role admin)", p.Name, ErrForbidden)
+	}
+	all := []Token{}
+	err := e.view(ctx, func(tx Tx) error {
+		all = all[:0]
+		return rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
+			all = append(all, t.Token)
+			return nil
+		})
+	})
+	slices.SortFunc(all, func(a, b Token) int { return a.Created.Compare(b.Created) })
+	return all, err
+}
 
 // RevokeToken ends a token now and for good.
-func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) error { return errNotBuilt }
+func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) error {
+	if !p.May(Admin) {
+		return fmt.Errorf("%s may not revoke tokens: %w (needs the role admin)", p.Name, ErrForbidden)
+	}
+	return e.store.Update(ctx, func(tx Tx) error {
+		var t tokenRecord
+		ok, err := get(tx, tableTokens, id, &t)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("token %q: %w (see: tfwctl token list)", id, ErrNotFound)
+		case !t.Revoked.IsZero():
+			return nil
+		}
+		t.Revoked = now()
+		return put(tx, tableTokens, id, t)
+	})
+}
 
-// Authenticate tells whose token text is. The error is [ErrForbidden] for every reason alike, in constant time over the secret.
+// Authenticate tells whose token text is. The error is [ErrForbidden] for every
+// reason alike, and the secret is compared in constant time.
 func (e *Executor) Authenticate(ctx context.Context, text, source string) (Principal, error) {
-	return Principal{}, errNotBuilt
+	rest, isToken := strings.CutPrefix(text, "tfw_")
+	id, secret, _ := strings.Cut(rest, "_")
+	var t tokenRecord
+	var known bool
+	if isToken && id != "" {
+		err := e.view(ctx, func(tx Tx) (err error) { known, err = get(tx, tableTokens, id, &t); return err })
+		if err != nil {
+			return Principal{}, err
+		}
+	}
+	hash := sha256.Sum256([]byte(secret))
+	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash[:])), []byte(t.Hash)) == 1
+	if !known || !same || !t.Revoked.IsZero() || (!t.Expires.IsZero() && time.Now().After(t.Expires)) {
+		return Principal{}, fmt.Errorf("token: %w", ErrForbidden)
+	}
+	e.used(ctx, t)
+	return Principal{Name: t.Name, Role: t.Role, Groups: t.Groups, Token: t.ID, Source: source}, nil
+}
+
+// used notes the use, at most once a minute.
+func (e *Executor) used(ctx context.Context, t tokenRecord) {
+	if time.Since(t.LastUsed) < time.Minute {
+		return
+	}
+	err := e.store.Update(ctx, func(tx Tx) error {
+		var now tokenRecord
+		if ok, err := get(tx, tableTokens, t.ID, &now); err != nil || !ok {
+			return err
+		}
+		now.LastUsed = time.Now().UTC().Truncate(time.Minute)
+		return put(tx, tableTokens, t.ID, now)
+	})
+	if err != nil {
+		e.log.Warn("cannot note the use of a token", "token", t.ID, "error", err)
+	}
 }

@@ -1,0 +1,145 @@
+package executor
+
+import (
+	"context"
+	"time"
+
+	"tfw/inventory"
+)
+
+// unacked is a command whose end is stored and that its host may still remember.
+type unacked struct {
+	ID       CommandID         `json:"id"`
+	Settings string            `json:"settings"`
+	Jumps    map[string]string `json:"jumps,omitempty"`
+	At       time.Time         `json:"at"`
+}
+
+const (
+	sweepEvery = time.Minute
+	// ackedIn is how long the transport may take to pass an acknowledgement on: it
+	// does so with the host's next command or its own sweep.
+	ackedIn = 3 * time.Minute
+	// forgetAfter is when a host that cannot be reached is left with its
+	// leftovers: the host's own sweep by age removes them.
+	forgetAfter = 30 * 24 * time.Hour
+)
+
+// acknowledged remembers which ids the transport was told of by this process.
+func (e *Executor) acknowledged(ids []CommandID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.told == nil {
+		e.told = map[string]time.Time{}
+	}
+	for _, id := range ids {
+		e.told[id.String()] = time.Now()
+	}
+}
+
+// sweep tells hosts again of the commands that were stored when no one could tell
+// them, and forgets those that they were told of.
+func (e *Executor) sweep() {
+	for first := true; ; first = false {
+		wait := sweepEvery
+		if first {
+			wait = time.Second // what the process before could not tell
+		}
+		if !sleep(e.background, wait) {
+			return
+		}
+		if err := e.sweepOnce(e.background); err != nil && e.background.Err() == nil {
+			e.log.Warn("cannot sweep acknowledgements", "error", err)
+		}
+	}
+}
+
+func (e *Executor) sweepOnce(ctx context.Context) error {
+	var done []string
+	untold := map[string][]unacked{}
+	err := e.view(ctx, func(tx Tx) error {
+		done, untold = nil, map[string][]unacked{}
+		return rangePrefix(tx, tableUnacked, "", func(key string, u unacked) error {
+			switch at, told := e.toldAt(key); {
+			case told && time.Since(at) > ackedIn, time.Since(u.At) > forgetAfter:
+				done = append(done, key)
+			case !told && time.Since(u.At) > time.Second:
+				untold[u.Settings] = append(untold[u.Settings], u)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for key, all := range untold {
+		if err := e.tell(ctx, key, all); err != nil {
+			e.log.Debug("host not told yet what is stored", "host", all[0].ID.Host, "error", err)
+		}
+	}
+	return e.forget(ctx, done)
+}
+
+func (e *Executor) toldAt(key string) (time.Time, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at, ok := e.told[key]
+	return at, ok
+}
+
+// tell connects to a host only to pass acknowledgements on.
+func (e *Executor) tell(ctx context.Context, key string, all []unacked) error {
+	a := &active{hosts: map[string]*inventory.Host{}}
+	var host *inventory.Host
+	err := e.view(ctx, func(tx Tx) (err error) {
+		if host, _, err = storedHost(tx, key); err != nil {
+			return err
+		}
+		for name, jump := range all[0].Jumps {
+			if a.hosts[name], _, err = storedHost(tx, jump); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	conn, err := e.cfg.Transport.Connect(ctx, host, a.via)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	ids := make([]CommandID, len(all))
+	for i := range all {
+		ids[i] = all[i].ID
+	}
+	conn.Acknowledge(ids...)
+	e.acknowledged(ids)
+	return nil
+}
+
+func (e *Executor) forget(ctx context.Context, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	err := e.store.Update(ctx, func(tx Tx) error {
+		for _, key := range keys {
+			if err := tx.Delete(tableUnacked, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, key := range keys {
+		delete(e.told, key)
+	}
+	return nil
+}

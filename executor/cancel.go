@@ -1,0 +1,61 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+)
+
+func cancelled(by string) *stopError {
+	return &stopError{verdict: Cancelled, code: "cancelled", reason: "cancelled by " + by}
+}
+
+// Cancel asks a run to end: its processes are killed on the hosts, with proof in
+// the results. It returns once the wish is stored; Wait for the end. Cancelling
+// twice is no error; a run that is done is [ErrConflict].
+func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (*Run, error) {
+	if !p.May(Operator) {
+		return nil, fmt.Errorf("%s may not cancel runs: %w (needs the role operator)", p.Name, ErrForbidden)
+	}
+	run, err := e.Run(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	by := p.Name
+	if reason != "" {
+		by += ": " + reason
+	}
+	if err := e.storeCancel(ctx, run.ID, by); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	a := e.active[run.ID]
+	e.mu.Unlock()
+	if a != nil {
+		a.mu.Lock()
+		a.run.Cancel = by
+		a.mu.Unlock()
+		a.cancel(cancelled(by))
+	}
+	return e.Run(ctx, p, string(run.ID))
+}
+
+// storeCancel keeps the wish: a controller that dies now kills after its restart.
+func (e *Executor) storeCancel(ctx context.Context, id RunID, by string) error {
+	return e.store.Update(ctx, func(tx Tx) error {
+		var rec runRecord
+		ok, err := get(tx, tableRuns, string(id), &rec)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("run %q: %w", id, ErrNotFound)
+		case rec.State == Done:
+			return fmt.Errorf("run %s is done (%s): %w", id, rec.Verdict, ErrConflict)
+		case rec.Cancel != "":
+			return nil
+		}
+		rec.Cancel = by
+		tx.Ring(string(id))
+		return put(tx, tableRuns, string(id), rec)
+	})
+}

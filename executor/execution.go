@@ -1,0 +1,220 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tfw/plugins"
+)
+
+// Run runs a command of the method: exactly once on the host, whatever happens in between.
+func (r *remote) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, error) {
+	if err := checkCommand(cmd); err != nil {
+		return plugins.Result{}, err
+	}
+	op, ordinal, err := r.step("run", cmd)
+	if err != nil {
+		return plugins.Result{}, err
+	}
+	x := &execution{r: r, op: op, ordinal: ordinal, cmd: cmd, id: CommandID{r.a.run.ID, r.p.host.Name, ordinal}}
+	if op.Ended {
+		return x.recall(ctx)
+	}
+	return x.perform(ctx)
+}
+
+// execution is one command on its way to its end.
+type execution struct {
+	r       *remote
+	op      *opRecord
+	ordinal int
+	cmd     plugins.Command
+	id      CommandID
+
+	ctx  context.Context
+	stop context.CancelCauseFunc
+	sink *sink
+	away time.Time // since when the host is out of reach with the command under way
+
+	mu      sync.Mutex  // guards the record between the confirmation of the start and the end
+	over    bool        //
+	confirm *time.Timer // stores that the start was confirmed, unless the end comes first
+}
+
+// perform starts or attaches, and stores how it ended.
+func (x *execution) perform(ctx context.Context) (plugins.Result, error) {
+	x.ctx, x.stop = context.WithCancelCause(ctx)
+	defer x.stop(nil)
+	if !x.op.Begun.IsZero() { // an earlier process began it
+		x.away = time.Now()
+	}
+	end, err := x.follow()
+	x.settle()
+	switch {
+	case err == nil:
+		x.op.End = &end
+	case errors.Is(err, errDrain):
+		x.r.broken = err
+		return plugins.Result{}, err
+	case x.op.Begun.IsZero(): // the host never heard of it
+		return plugins.Result{}, err
+	default:
+		x.op.Failure = failure(err)
+	}
+	x.r.close(x.op, x.ordinal)
+	return x.result(ctx)
+}
+
+// recall answers from the record.
+func (x *execution) recall(ctx context.Context) (plugins.Result, error) {
+	if x.op.End != nil { // the host may hold it still, if the process died before it could tell
+		x.r.count(x.op.End)
+	}
+	return x.answer(ctx)
+}
+
+// result counts the end and gives the method its answer.
+func (x *execution) result(ctx context.Context) (plugins.Result, error) {
+	if x.op.End != nil {
+		x.r.count(x.op.End)
+	}
+	return x.answer(ctx)
+}
+
+// count adds a command's end to the host's sums.
+func (r *remote) count(end *End) {
+	r.last = end
+	r.out += end.Sizes.Stdout
+	r.err += end.Sizes.Stderr
+}
+
+// follow brings the command to its end over as many connections as it takes.
+func (x *execution) follow() (End, error) {
+	dc, err := x.r.durable(x.id, x.cmd)
+	if err != nil {
+		return End{}, err
+	}
+	stopClock := func() {}
+	defer func() { stopClock() }()
+	for {
+		err := x.r.connect(x.ctx, x.away)
+		if err == nil && x.op.Begun.IsZero() {
+			err = x.r.intend(x.op, x.ordinal)
+		}
+		var end End
+		if err == nil {
+			stopClock()
+			stopClock = x.clock()
+			end, err = x.attach(dc)
+		}
+		switch {
+		case err == nil:
+			return end, nil
+		case x.ctx.Err() != nil:
+			return x.halt(dc, context.Cause(x.ctx))
+		case errors.Is(err, ErrLost) && !x.op.Begun.IsZero():
+			x.lost(err)
+		default:
+			return End{}, err
+		}
+	}
+}
+
+// attach runs or re-attaches over the present connection, from what the store holds.
+func (x *execution) attach(dc DurableCommand) (End, error) {
+	from, err := x.r.e.store.Lengths(x.ctx, x.id)
+	if err != nil {
+		return End{}, fmt.Errorf("log of %s: %w", x.id, err)
+	}
+	x.prepareSink(x.ctx, from)
+	defer x.sink.rest()
+	info := x.r.conn.Info()
+	x.back(info)
+	rebooted := x.op.BootID != "" && info.BootID != x.op.BootID
+	end, err := x.r.conn.Run(x.ctx, dc, from, x.op.Started || rebooted, x.sink)
+	if err != nil {
+		return End{}, err
+	}
+	return end, nil
+}
+
+// back tells the tester that the host is there again.
+func (x *execution) back(info HostInfo) {
+	if x.away.IsZero() {
+		return
+	}
+	x.r.p.result.Reconnects++
+	x.r.e.reattached(time.Since(x.away))
+	x.r.event(fmt.Sprintf("re-attached after %s", time.Since(x.away).Round(100*time.Millisecond)))
+	x.away = time.Time{}
+}
+
+// lost drops the connection; the command goes on on its host.
+func (x *execution) lost(err error) {
+	x.r.release()
+	if x.away.IsZero() {
+		x.away = time.Now()
+		x.r.event("connection lost: " + reason(err))
+		x.r.e.log.Warn("connection lost, the command goes on", "run", x.id.Run, "host", x.id.Host, "error", err)
+	}
+}
+
+// started notes that the host has confirmed the start. Commands that end at once
+// do not pay a write for it.
+func (x *execution) started() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.op.Started || x.over {
+		return
+	}
+	x.op.Started = true
+	x.confirm = time.AfterFunc(50*time.Millisecond, x.storeStart)
+}
+
+func (x *execution) storeStart() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
+	op := *x.op
+	err := x.r.e.store.Update(context.WithoutCancel(x.ctx), func(tx Tx) error {
+		return put(tx, tableOps, opKey(x.id.Run, x.r.p.index, x.ordinal), op)
+	})
+	if err != nil {
+		x.r.e.log.Warn("cannot store that a command was started", "run", x.id.Run, "host", x.id.Host, "error", err)
+	}
+}
+
+// settle waits for a confirmation under way; none comes after it.
+func (x *execution) settle() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	if x.confirm != nil {
+		x.confirm.Stop()
+	}
+}
+
+// clock ends the command when its own time is over, counted from its first start.
+func (x *execution) clock() (stop func()) {
+	limit := shorter(x.cmd.Timeout, time.Duration(x.r.a.options().CommandTimeout))
+	if limit == 0 {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(x.op.Begun.Add(limit)), func() {
+		x.stop(&stopError{verdict: TimedOut, code: "command_timeout", reason: fmt.Sprintf("the command took longer than %s", limit)})
+	})
+	return func() { t.Stop() }
+}
+
+// shorter gives the smaller of two bounds; 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,133 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sourcegraph/conc/pool"
+
+	"tfw/inventory"
+)
+
+// healthRecord is what the last probes of a host found.
+type healthRecord struct {
+	Reachable bool            `json:"reachable"`
+	Seen      time.Time       `json:"seen,omitzero"`
+	Latency   time.Duration   `json:"latency"`
+	Clock     time.Duration   `json:"clock"`
+	Problem   string          `json:"problem,omitempty"`
+	Facts     json.RawMessage `json:"facts,omitempty"`
+}
+
+func (h healthRecord) into(s *HostStatus) {
+	s.Reachable, s.LastSeen, s.Latency, s.Clock, s.Problem = &h.Reachable, h.Seen, h.Latency, h.Clock, h.Problem
+	if len(h.Facts) > 0 {
+		_ = json.Unmarshal(h.Facts, &s.Facts) // written by us
+	}
+}
+
+const (
+	probeWidth   = 64
+	probeTimeout = 15 * time.Second
+)
+
+// ProbeHosts asks the target's hosts now whether they answer, how fast, and what
+// their clock says. The commands change nothing on the hosts.
+func (e *Executor) ProbeHosts(ctx context.Context, p Principal, target, where string) ([]HostStatus, error) {
+	if !p.May(Operator) {
+		return nil, fmt.Errorf("%s may not probe hosts: %w (needs the role operator)", p.Name, ErrForbidden)
+	}
+	hosts, err := e.targets(p, target, where)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]healthRecord, len(hosts))
+	workers := pool.New().WithMaxGoroutines(probeWidth)
+	for i, h := range hosts {
+		workers.Go(func() { found[i] = e.probe(ctx, h) })
+	}
+	workers.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := e.storeHealth(ctx, hosts, found); err != nil {
+		return nil, err
+	}
+	return e.status(ctx, hosts)
+}
+
+func (e *Executor) storeHealth(ctx context.Context, hosts []*inventory.Host, found []healthRecord) error {
+	return e.store.Update(ctx, func(tx Tx) error {
+		for i, h := range hosts {
+			var before healthRecord
+			if _, err := get(tx, tableHealth, h.Name, &before); err != nil {
+				return err
+			}
+			now := found[i]
+			now.Facts = before.Facts
+			if now.Seen.IsZero() {
+				now.Seen = before.Seen
+			}
+			if err := put(tx, tableHealth, h.Name, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// probe reaches one host and reads its clock.
+func (e *Executor) probe(ctx context.Context, h *inventory.Host) healthRecord {
+	ctx, stop := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
+	defer stop()
+	conn, err := e.cfg.Transport.Connect(ctx, h, e.cfg.Inventory().Host)
+	if err != nil {
+		return healthRecord{Problem: reason(err)}
+	}
+	defer conn.Release()
+	before := time.Now()
+	out, err := conn.Probe(ctx, "date +%s")
+	took := time.Since(before)
+	if err != nil {
+		return healthRecord{Problem: reason(err)}
+	}
+	h2 := healthRecord{Reachable: true, Seen: now(), Latency: took}
+	if seconds, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err == nil {
+		h2.Clock = clockOffset(time.Unix(seconds, 0), before.Add(took/2))
+	}
+	return h2
+}
+
+// clockOffset ignores what a clock of whole seconds cannot tell.
+func clockOffset(theirs, ours time.Time) time.Duration {
+	off := theirs.Sub(ours.Truncate(time.Second))
+	if off.Abs() <= time.Second {
+		return 0
+	}
+	return off
+}
+
+// learn keeps what a run found out about a host: that it answers, or why not, and its facts.
+func (e *Executor) learn(a *active, p *part) {
+	reached := p.result.Verdict == Passed || p.result.Verdict == Failed
+	facts := a.run.Plugin == "linux_system" && a.run.Method == "system_information" && reached && len(p.result.Outputs) > 0
+	if !facts {
+		return
+	}
+	err := e.store.Update(context.WithoutCancel(a.ctx), func(tx Tx) error {
+		var h healthRecord
+		if _, err := get(tx, tableHealth, p.host.Name, &h); err != nil {
+			return err
+		}
+		h.Reachable, h.Seen, h.Problem, h.Facts = true, now(), "", p.result.Outputs
+		return put(tx, tableHealth, p.host.Name, h)
+	})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		e.log.Warn("cannot store facts", "host", p.host.Name, "error", err)
+	}
+}

@@ -1,0 +1,301 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tfw/inventory"
+)
+
+// inventory is the current snapshot as the principal sees it, with the operators' states.
+func (e *Executor) inventory(p Principal) *inventory.Inventory {
+	inv := e.cfg.Inventory().WithStates(e.states())
+	if p.Groups == nil {
+		return inv
+	}
+	return inv.Restrict(p.Sees)
+}
+
+// Select resolves a target as a run of the principal would: the preview of --dry-run.
+func (e *Executor) Select(_ context.Context, p Principal, q inventory.Query) (inventory.Selection, error) {
+	q.Facts = e.facts
+	sel, err := e.inventory(p).Select(q)
+	if err != nil {
+		return sel, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	return sel, nil
+}
+
+// Run gives a run as it stands, or [ErrNotFound]. id may be a unique prefix or
+// "last", the principal's newest.
+func (e *Executor) Run(ctx context.Context, p Principal, id string) (*Run, error) {
+	var run *Run
+	err := e.view(ctx, func(tx Tx) error {
+		full, err := e.find(tx, p, id)
+		if err != nil {
+			return err
+		}
+		run, _, err = load(tx, full)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !e.reduce(p, run) {
+		return nil, fmt.Errorf("run %q: %w (see: tfwctl runs)", id, ErrNotFound)
+	}
+	return run, nil
+}
+
+// find resolves what a person may call a run.
+func (e *Executor) find(tx Tx, p Principal, id string) (RunID, error) {
+	if id == "last" {
+		return e.newest(tx, p)
+	}
+	var found []string
+	err := tx.Range(tableRuns, id, false, func(key string, _ []byte) bool {
+		if id == "" || !strings.HasPrefix(key, id) {
+			return false
+		}
+		found = append(found, key)
+		return len(found) < 2 && key != id
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", fmt.Errorf("run %q: %w (see: tfwctl runs)", id, ErrNotFound)
+	case len(found) > 1:
+		return "", fmt.Errorf("run %q: more than one run begins so: %w (give more of the id)", id, ErrBadRequest)
+	}
+	return RunID(found[0]), nil
+}
+
+func (e *Executor) newest(tx Tx, p Principal) (RunID, error) {
+	var id RunID
+	var failed error
+	err := tx.Range(tableOrder, "", true, func(_ string, value []byte) bool {
+		var rec runRecord
+		ok, err := get(tx, tableRuns, string(value), &rec)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if ok && rec.By == p.Name {
+			id = RunID(value)
+		}
+		return id == ""
+	})
+	if id == "" && err == nil && failed == nil {
+		failed = fmt.Errorf("no run of %s: %w", p.Name, ErrNotFound)
+	}
+	return id, errors.Join(err, failed)
+}
+
+// reduce leaves only what the principal may see of a run and reports whether that is anything.
+func (e *Executor) reduce(p Principal, run *Run) bool {
+	if p.Groups == nil {
+		return true
+	}
+	inv := e.cfg.Inventory()
+	seen := run.Hosts[:0:0]
+	for _, r := range run.Hosts {
+		if h, ok := inv.Host(r.Host); ok && p.Sees(h) {
+			seen = append(seen, r)
+		}
+	}
+	if len(seen) < len(run.Hosts) {
+		run.Target, run.Parameters, run.Reason, run.Cancel = "", json.RawMessage("{}"), "", "" // they may name what is not theirs
+	}
+	run.Hosts = seen
+	return len(seen) > 0
+}
+
+// RunFilter selects runs. Empty fields do not filter.
+type RunFilter struct {
+	State   State
+	Verdict Verdict
+	Host    string
+	Plugin  string
+	Plan    string
+	Limit   int    // 0 is 50, at most 1,000
+	Marker  string // of the page before
+}
+
+func (f RunFilter) fits(run *Run) bool {
+	return (f.State == "" || run.State == f.State) && (f.Verdict == "" || run.Verdict == f.Verdict) &&
+		(f.Plugin == "" || run.Plugin == f.Plugin) && (f.Plan == "" || run.Plan == f.Plan)
+}
+
+func (f RunFilter) onHost(run *Run) bool {
+	if f.Host == "" {
+		return true
+	}
+	for _, r := range run.Hosts {
+		if r.Host == f.Host {
+			return true
+		}
+	}
+	return false
+}
+
+// Runs lists runs, newest first, and the marker of the next page, "" at the end.
+func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*Run, next string, err error) {
+	limit := min(f.Limit, 1000)
+	if limit <= 0 {
+		limit = 50
+	}
+	if f.Marker != "" && !isMarker(f.Marker) {
+		return nil, "", fmt.Errorf("marker %q: %w (use the next of the page before)", f.Marker, ErrBadRequest)
+	}
+	err = e.view(ctx, func(tx Tx) error {
+		runs, next = nil, ""
+		var failed error
+		last := ""
+		err := tx.Range(tableOrder, f.Marker, true, func(key string, id []byte) bool {
+			if key == f.Marker {
+				return true
+			}
+			run, err := e.listed(tx, p, f, RunID(id))
+			if err != nil {
+				failed = err
+				return false
+			}
+			if run == nil {
+				return true
+			}
+			if len(runs) == limit {
+				next = last
+				return false
+			}
+			runs = append(runs, run)
+			last = key
+			return true
+		})
+		return errors.Join(err, failed)
+	})
+	return runs, next, err
+}
+
+// listed gives the run when the filter and the rights let it through.
+func (e *Executor) listed(tx Tx, p Principal, f RunFilter, id RunID) (*Run, error) {
+	var rec runRecord
+	if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok || !f.fits(&rec.Run) {
+		return nil, err
+	}
+	run, _, err := load(tx, id)
+	if err != nil || !e.reduce(p, run) || !f.onHost(run) {
+		return nil, err
+	}
+	return run, nil
+}
+
+func isMarker(text string) bool {
+	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
+// Wait returns the run once it is done, or as it stands when ctx ends, with ctx's error.
+func (e *Executor) Wait(ctx context.Context, p Principal, id string) (*Run, error) {
+	run, err := e.Run(ctx, p, id)
+	for err == nil && run.State != Done {
+		bell := e.Changed(run.ID)
+		if run, err = e.Run(context.WithoutCancel(ctx), p, string(run.ID)); err != nil || run.State == Done {
+			break
+		}
+		e.mu.Lock()
+		a := e.active[run.ID]
+		e.mu.Unlock()
+		var done chan struct{}
+		if a != nil { // wake once, not for every line of its log
+			done, bell = a.done, nil
+		}
+		select {
+		case <-bell:
+		case <-done:
+		case <-ctx.Done():
+			return run, ctx.Err()
+		}
+		run, err = e.Run(context.WithoutCancel(ctx), p, string(run.ID))
+	}
+	return run, err
+}
+
+// WithOutput fills in the first 64 KiB of each host's streams.
+func (e *Executor) WithOutput(ctx context.Context, p Principal, run *Run) error {
+	if !e.reduce(p, run) {
+		return fmt.Errorf("run %q: %w", run.ID, ErrNotFound)
+	}
+	for i := range run.Hosts {
+		res := &run.Hosts[i]
+		for _, part := range []struct {
+			stream Stream
+			size   int64
+			into   *string
+		}{{Stdout, res.StdoutBytes, &res.Stdout}, {Stderr, res.StderrBytes, &res.Stderr}} {
+			if part.size == 0 {
+				continue
+			}
+			head, err := e.head(ctx, LogQuery{Run: run.ID, Host: res.Host, Stream: part.stream}, defaultCapture)
+			if err != nil {
+				return err
+			}
+			*part.into = strings.ToValidUTF8(string(head), "\uFFFD")
+		}
+	}
+	return nil
+}
+
+// Log pages through a run's log. Take [Executor.Changed] before calling it to wait for more.
+// A principal with limited groups gets the entries of its hosts only; a page may then be empty and yet have More.
+func (e *Executor) Log(ctx context.Context, p Principal, q LogQuery) (LogPage, error) {
+	run, err := e.Run(ctx, p, string(q.Run))
+	if err != nil {
+		return LogPage{}, err
+	}
+	q.Run = run.ID
+	page, err := e.store.Read(ctx, q)
+	if err != nil || p.Groups == nil {
+		return page, err
+	}
+	mine := map[string]bool{}
+	for _, r := range run.Hosts {
+		mine[r.Host] = true
+	}
+	kept := page.Entries[:0]
+	for _, entry := range page.Entries {
+		if mine[entry.Host] {
+			kept = append(kept, entry)
+		}
+	}
+	page.Entries = kept
+	return page, nil
+}
+
+// Rerun submits the same request again, on the hosts that did not pass when failedOnly.
+func (e *Executor) Rerun(ctx context.Context, p Principal, id string, failedOnly bool, requestID string) (*Run, error) {
+	run, err := e.Run(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	if run.State != Done {
+		return nil, fmt.Errorf("run %s is not done yet: %w (see: tfwctl wait %s)", run.ID, ErrConflict, run.ID)
+	}
+	var names []string
+	for _, r := range run.Hosts {
+		if !failedOnly || r.Verdict != Passed {
+			names = append(names, r.Host)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("run %s: every host passed, there is nothing to run again: %w", run.ID, ErrConflict)
+	}
+	req := Request{Plugin: run.Plugin, Method: run.Method, Parameters: run.Parameters, Target: strings.Join(names, ","), RequestID: requestID, rerunOf: run.ID}
+	if run.Options != nil {
+		req.Options = *run.Options
+		req.Expect = 0
+	}
+	return e.Submit(ctx, p, req)
+}

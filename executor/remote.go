@@ -1,0 +1,206 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"tfw/plugins"
+)
+
+// remote is the plugins.Remote of one assignment. It numbers the operations,
+// stores what each was asked and how it ended, and on a replay answers from that.
+type remote struct {
+	e *Executor
+	a *active
+	p *part
+
+	conn    Conn
+	next    int       // ordinal of the next operation
+	pending *opRecord // ended, not stored yet: goes along with the next write
+	pendOrd int
+	acks    []CommandID // stored with the next flush, then told to the host
+
+	last   *End // of the last command that ended
+	out    int64
+	err    int64
+	kept   int64 // bytes of this host's output that the log holds
+	broken error // an error no plugin may turn into a pass
+}
+
+var _ plugins.Remote = (*remote)(nil)
+var _ plugins.Artifacts = (*remote)(nil)
+var _ plugins.Rebooter = (*remote)(nil)
+
+// Host tells which host this is.
+func (r *remote) Host() plugins.Host { return r.p.view }
+
+// Note writes a line for the tester. What was noted before a recorded operation is not noted again on a replay.
+func (r *remote) Note(format string, args ...any) {
+	if r.next < len(r.p.ops) {
+		return
+	}
+	r.event(fmt.Sprintf(format, args...))
+}
+
+// event appends a line to the events of the host's log. It is best effort: a
+// store that cannot take it says so by itself.
+func (r *remote) event(text string) {
+	entry := Entry{Time: now(), Run: r.a.run.ID, Host: r.p.host.Name, Command: max(0, r.next-1), Stream: Events, Data: []byte(text + "\n")}
+	if err := r.e.store.Append(context.WithoutCancel(r.a.ctx), entry); err != nil {
+		r.e.log.Warn("cannot store an event", "run", r.a.run.ID, "host", r.p.host.Name, "event", text, "error", err)
+	}
+}
+
+// step gives the next operation: new, or recorded by an earlier process. A
+// recorded one must have been asked for the same.
+func (r *remote) step(kind string, ask any) (*opRecord, int, error) {
+	if r.broken != nil {
+		return nil, 0, r.broken
+	}
+	ordinal := r.next
+	r.next++
+	print := fingerprint(ask)
+	if ordinal >= len(r.p.ops) {
+		return &opRecord{Kind: kind, Print: print}, ordinal, nil
+	}
+	op := &r.p.ops[ordinal]
+	if op.Kind != kind || op.Print != print {
+		r.broken = fmt.Errorf("%w: operation %d was a %s and is now another %s (see docs/plugins.md)", ErrNotDeterministic, ordinal, op.Kind, kind)
+		return nil, 0, r.broken
+	}
+	return op, ordinal, nil
+}
+
+func fingerprint(ask any) string {
+	raw, _ := json.Marshal(ask) // plain structs: cannot fail
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// intend stores the operation before the host hears of it.
+func (r *remote) intend(op *opRecord, ordinal int) error {
+	if conn := r.conn; conn != nil {
+		op.BootID = conn.Info().BootID
+	}
+	op.Begun = now()
+	return r.store(func(tx Tx) error {
+		if ordinal == 0 {
+			if err := put(tx, tableResults, resultKey(r.a.run.ID, r.p.index), r.p.record()); err != nil {
+				return err
+			}
+		}
+		return put(tx, tableOps, opKey(r.a.run.ID, r.p.index, ordinal), op)
+	})
+}
+
+// store writes, together with what is pending.
+func (r *remote) store(fn func(tx Tx) error) error {
+	err := r.e.persist(r.a, func(tx Tx) error {
+		if err := r.flush(tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+	if err == nil {
+		r.flushed()
+	}
+	return err
+}
+
+// close ends an operation. It is written with the next thing that is: until then
+// the host remembers it, so a crash in between costs nothing.
+func (r *remote) close(op *opRecord, ordinal int) {
+	op.Ended = true
+	r.pending, r.pendOrd = op, ordinal
+	if op.Kind == "run" && op.End != nil {
+		r.acks = append(r.acks, CommandID{r.a.run.ID, r.p.host.Name, ordinal})
+	}
+}
+
+// flush writes the pending end.
+func (r *remote) flush(tx Tx) error {
+	if r.pending == nil {
+		return nil
+	}
+	for _, id := range r.acks {
+		if err := put(tx, tableUnacked, id.String(), unacked{ID: id, Settings: r.p.settings, Jumps: r.a.jumps, At: now()}); err != nil {
+			return err
+		}
+	}
+	return put(tx, tableOps, opKey(r.a.run.ID, r.p.index, r.pendOrd), r.pending)
+}
+
+// flushed lets the host forget what is stored now.
+func (r *remote) flushed() {
+	r.pending = nil
+	if len(r.acks) == 0 {
+		return
+	}
+	if r.conn != nil {
+		r.conn.Acknowledge(r.acks...)
+		r.e.acknowledged(r.acks)
+	}
+	r.acks = nil
+}
+
+func (r *remote) release() {
+	if r.conn != nil {
+		r.conn.Release()
+		r.conn = nil
+	}
+}
+
+// tally sums up what the commands did for the host's result.
+func (r *remote) tally() {
+	res := &r.p.result
+	res.StdoutBytes, res.StderrBytes = r.out, r.err
+	if r.last == nil {
+		return
+	}
+	if r.last.Kind == EndExit || r.last.Kind == EndSignal {
+		code := r.last.Code
+		res.ExitCode, res.Signal = &code, r.last.Signal
+	}
+}
+
+// opFailure is an operation's error as it is recorded, so that a replay meets the same.
+type opFailure struct {
+	Text    string      `json:"text"`
+	Code    string      `json:"code"`
+	Verdict Verdict     `json:"verdict,omitempty"` // of a stop
+	Kill    *KillReport `json:"kill,omitempty"`
+}
+
+// recordedError is a failure met again. It is known by the same errors.Is as the first.
+type recordedError struct {
+	text string
+	kind error
+}
+
+func (e *recordedError) Error() string { return e.text }
+func (e *recordedError) Unwrap() error { return e.kind }
+
+var kindOfCode = map[string]error{
+	"auth": ErrAuth, "host_key": ErrHostKey, "unreachable": ErrUnreachable, "lost": ErrLost,
+	"refused": ErrRefused, "become": ErrBecome, "not_exist": ErrNotFound,
+}
+
+// failure records an error; known reports whether the replay gives the same answer.
+func failure(err error) *opFailure {
+	var s *stopError
+	if errors.As(err, &s) {
+		return &opFailure{Text: s.reason, Code: s.code, Verdict: s.verdict, Kill: s.kill}
+	}
+	return &opFailure{Text: err.Error(), Code: codeOf(err)}
+}
+
+func (f *opFailure) error() error {
+	if f.Verdict != "" {
+		return &stopError{verdict: f.Verdict, code: f.Code, reason: f.Text, kill: f.Kill}
+	}
+	return &recordedError{text: f.Text, kind: kindOfCode[f.Code]}
+}

@@ -1,0 +1,209 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"tfw/plugins"
+)
+
+// Upload places a file. It is idempotent, so a cut only makes it begin again.
+func (r *remote) Upload(ctx context.Context, up plugins.Upload) (plugins.Transfer, error) {
+	return r.transfer(ctx, "upload", up, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return r.upload(ctx, up) })
+}
+
+// Download brings a file into the artifact store. It is idempotent too.
+func (r *remote) Download(ctx context.Context, down plugins.Download) (plugins.Transfer, error) {
+	return r.transfer(ctx, "download", down, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return r.download(ctx, down) })
+}
+
+// transfer does an idempotent operation over as many connections as it takes and records how it ended.
+func (r *remote) transfer(ctx context.Context, kind string, ask any, do func(ctx context.Context, op *opRecord) (plugins.Transfer, error)) (plugins.Transfer, error) {
+	op, ordinal, err := r.step(kind, ask)
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	if op.Ended {
+		return op.transferred()
+	}
+	t, err := r.insist(ctx, op, ordinal, do)
+	switch {
+	case errors.Is(err, errDrain):
+		r.broken = err
+		return plugins.Transfer{}, err
+	case err != nil && op.Begun.IsZero():
+		return plugins.Transfer{}, err
+	case err != nil:
+		op.Failure = failure(err)
+	default:
+		op.Transfer = &t
+	}
+	r.close(op, ordinal)
+	return op.transferred()
+}
+
+func (op *opRecord) transferred() (plugins.Transfer, error) {
+	if op.Failure != nil {
+		return plugins.Transfer{}, op.Failure.error()
+	}
+	return *op.Transfer, nil
+}
+
+// insist repeats do until it is done or refused, or the host was away for too long.
+func (r *remote) insist(ctx context.Context, op *opRecord, ordinal int, do func(ctx context.Context, op *opRecord) (plugins.Transfer, error)) (plugins.Transfer, error) {
+	var away time.Time
+	if !op.Begun.IsZero() { // an earlier process began it
+		away = time.Now()
+	}
+	for {
+		err := r.connect(ctx, away)
+		if err == nil && op.Begun.IsZero() {
+			err = r.intend(op, ordinal)
+		}
+		var t plugins.Transfer
+		if err == nil {
+			t, err = do(ctx, op)
+		}
+		switch {
+		case err == nil:
+			return t, nil
+		case ctx.Err() != nil:
+			if cause := context.Cause(ctx); errors.Is(cause, errDrain) {
+				return t, errDrain
+			}
+			return t, asStop(context.Cause(ctx))
+		case errors.Is(err, ErrLost) && !op.Begun.IsZero():
+			r.release()
+			if away.IsZero() {
+				away = time.Now()
+			}
+			if time.Since(away) >= r.lostAfter() {
+				return t, &outOfReachError{after: r.lostAfter().String(), err: err}
+			}
+			r.event("connection lost during the " + op.Kind + ", beginning it again: " + reason(err))
+			if !sleep(ctx, 200*time.Millisecond) {
+				continue
+			}
+		default:
+			return t, err
+		}
+	}
+}
+
+func (r *remote) upload(ctx context.Context, up plugins.Upload) (plugins.Transfer, error) {
+	content, size, sum, closeContent, err := r.content(ctx, up)
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	defer closeContent()
+	become, err := r.become(up.Become)
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	dest := up.Dest
+	if strings.HasSuffix(dest, "/") && up.Name != "" {
+		dest += path.Base(up.Name)
+	}
+	mode := up.Mode
+	orElse(&mode, 0o644)
+	done, err := r.conn.Put(ctx, Put{Content: content, Size: size, SHA256: sum, Dest: dest, Mode: mode, ModTime: up.ModTime, Become: become})
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	return plugins.Transfer{Path: done.Path, SHA256: sum, Bytes: size, Skipped: done.Skipped, Mode: mode, ModTime: up.ModTime}, nil
+}
+
+func (r *remote) content(ctx context.Context, up plugins.Upload) (_ io.ReaderAt, size int64, sum string, closeIt func(), err error) {
+	if up.Artifact == "" {
+		hash := sha256.Sum256(up.Content)
+		return bytes.NewReader(up.Content), int64(len(up.Content)), hex.EncodeToString(hash[:]), func() {}, nil
+	}
+	f, size, err := r.e.openArtifact(up.Artifact)
+	if err != nil {
+		return nil, 0, "", nil, err
+	}
+	return f, size, up.Artifact, func() { _ = f.Close() }, nil // read only: nothing to lose
+}
+
+func (r *remote) download(ctx context.Context, down plugins.Download) (plugins.Transfer, error) {
+	become, err := r.become(down.Become)
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	limit := r.e.cfg.ArtifactLimit
+	if down.Limit > 0 {
+		limit = min(limit, down.Limit)
+	}
+	w, err := r.e.newArtifact(limit)
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	defer w.discard()
+	got, err := r.conn.Get(ctx, down.Src, become, w)
+	if down.Optional && errors.Is(err, errNotExist) {
+		return plugins.Transfer{Path: down.Src}, nil
+	}
+	if w.err != nil { // ours is why the transport gave up
+		err = w.err
+	}
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	sum, size, err := w.commit()
+	if err != nil {
+		return plugins.Transfer{}, err
+	}
+	return plugins.Transfer{Path: down.Src, SHA256: sum, Bytes: size, Dir: got.Dir, Mode: got.Mode, ModTime: got.ModTime}, nil
+}
+
+// OpenArtifact opens a stored file for the method. Its content is known by its
+// hash, so a replay reads the same.
+func (r *remote) OpenArtifact(_ context.Context, sum string) (io.ReadCloser, int64, error) {
+	return r.e.openArtifact(sum)
+}
+
+// Reboot reboots the host and waits until it answers with another boot id.
+func (r *remote) Reboot(ctx context.Context, wait time.Duration) error {
+	_, err := r.transfer(ctx, "reboot", struct{ Wait time.Duration }{wait}, func(ctx context.Context, op *opRecord) (plugins.Transfer, error) {
+		return plugins.Transfer{}, r.reboot(ctx, op.BootID, wait)
+	})
+	return err
+}
+
+const rebootScript = `if [ "$(id -u)" = 0 ]; then s=; else s="sudo -n"; fi
+$s true || { echo "needs root or passwordless sudo to reboot"; exit 1; }
+( sleep 1; $s systemctl reboot || $s reboot ) >/dev/null 2>&1 </dev/null &
+echo rebooting`
+
+// reboot asks once, and again after a lost connection only while the old boot id is there.
+func (r *remote) reboot(ctx context.Context, before string, wait time.Duration) error {
+	ctx, stop := context.WithTimeoutCause(ctx, wait, &stopError{verdict: TimedOut, code: "reboot", reason: fmt.Sprintf("the host did not come back within %s of its reboot", wait)})
+	defer stop()
+	if r.conn.Info().BootID == before {
+		if out, err := r.conn.Probe(ctx, rebootScript); err != nil && !errors.Is(err, ErrLost) {
+			return fmt.Errorf("reboot: %w: %s", err, bytes.TrimSpace(out))
+		}
+		r.event("rebooting")
+	}
+	for {
+		r.release()
+		if !sleep(ctx, time.Second) {
+			return context.Cause(ctx)
+		}
+		try, done := context.WithTimeout(ctx, 20*time.Second)
+		err := r.connect(try, time.Time{})
+		done()
+		if err == nil && r.conn.Info().BootID != before {
+			r.event("rebooted")
+			return nil
+		}
+	}
+}
