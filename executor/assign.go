@@ -142,7 +142,10 @@ func reason(err error) string {
 // codeOf gives the machine's word for an error.
 func codeOf(err error) string {
 	var away *outOfReachError
+	var met *recordedError
 	switch {
+	case errors.As(err, &met):
+		return met.code
 	case errors.Is(err, ErrNotDeterministic):
 		return "not_deterministic"
 	case errors.As(err, &away):

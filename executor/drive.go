@@ -39,10 +39,9 @@ func (e *Executor) drive(a *active) {
 	stopClock := a.clock()
 	e.fanOut(a)
 	stopClock()
-	if context.Cause(a.ctx) == errDrain {
-		return
+	if a.complete() {
+		e.finish(a)
 	}
-	e.finish(a)
 }
 
 // queue waits for a slot. A run that was cancelled in the queue goes on, to end every host with a result.
@@ -109,6 +108,16 @@ func (e *Executor) fanOut(a *active) {
 		p.Wait()
 		a.judge(batch)
 	}
+}
+
+// complete reports whether every host has its result. It has not when the executor drains.
+func (a *active) complete() bool {
+	for _, p := range a.parts {
+		if p.result.Verdict == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // judge stops a rolling run after a batch in which no host passed: going on would break the others too.

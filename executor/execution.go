@@ -21,7 +21,7 @@ func (r *remote) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, 
 	}
 	x := &execution{r: r, op: op, ordinal: ordinal, cmd: cmd, id: CommandID{r.a.run.ID, r.p.host.Name, ordinal}}
 	if op.Ended {
-		return x.recall(ctx)
+		return x.result(ctx)
 	}
 	return x.perform(ctx)
 }
@@ -63,32 +63,30 @@ func (x *execution) perform(ctx context.Context) (plugins.Result, error) {
 		return plugins.Result{}, err
 	default:
 		x.op.Failure = failure(err)
+		x.op.Kept = x.kept()
 	}
 	x.r.close(x.op, x.ordinal)
 	return x.result(ctx)
 }
 
-// recall answers from the record.
-func (x *execution) recall(ctx context.Context) (plugins.Result, error) {
-	if x.op.End != nil { // the host may hold it still, if the process died before it could tell
-		x.r.count(x.op.End)
+// kept is how much the log holds of a command whose end is not known.
+func (x *execution) kept() Offsets {
+	n, err := x.r.e.store.Lengths(context.WithoutCancel(x.ctx), x.id)
+	if err != nil {
+		x.r.e.log.Warn("cannot tell the length of a log", "run", x.id.Run, "host", x.id.Host, "error", err)
 	}
-	return x.answer(ctx)
+	return n
 }
 
-// result counts the end and gives the method its answer.
+// result counts the end, fresh or on record, and gives the method its answer.
 func (x *execution) result(ctx context.Context) (plugins.Result, error) {
+	sizes := x.op.Kept
 	if x.op.End != nil {
-		x.r.count(x.op.End)
+		x.r.last, sizes = x.op.End, x.op.End.Sizes
 	}
+	x.r.out += sizes.Stdout
+	x.r.err += sizes.Stderr
 	return x.answer(ctx)
-}
-
-// count adds a command's end to the host's sums.
-func (r *remote) count(end *End) {
-	r.last = end
-	r.out += end.Sizes.Stdout
-	r.err += end.Sizes.Stderr
 }
 
 // follow brings the command to its end over as many connections as it takes.

@@ -25,6 +25,8 @@ type fakeHosts struct {
 	cutEvery int          // a Run is cut after about so many bytes, 0: never
 	refuse   atomic.Int64 // dials that still fail
 	down     atomic.Bool
+	off      chan struct{} // closed at the end of the test: the hosts are switched off
+	running  sync.WaitGroup
 	cut      chan struct{} // closed to cut every connection at once; guarded by mu
 	dials    atomic.Int64
 }
@@ -49,7 +51,7 @@ type proc struct {
 }
 
 func newFakeHosts() *fakeHosts {
-	return &fakeHosts{hosts: map[string]*fakeHost{}, cut: make(chan struct{})}
+	return &fakeHosts{hosts: map[string]*fakeHost{}, off: make(chan struct{}), cut: make(chan struct{})}
 }
 
 func (f *fakeHosts) host(name string) *fakeHost {
@@ -78,7 +80,13 @@ func (f *fakeHosts) Connect(ctx context.Context, h *inventory.Host, _ func(strin
 }
 
 func (f *fakeHosts) Stats() executor.PoolStats { return executor.PoolStats{} }
-func (f *fakeHosts) Close() error              { return nil }
+
+// Close switches the hosts off and waits for their processes.
+func (f *fakeHosts) Close() error {
+	close(f.off)
+	f.running.Wait()
+	return nil
+}
 
 type fakeConn struct {
 	f   *fakeHosts
@@ -118,7 +126,7 @@ func (c *fakeConn) lost() error {
 }
 
 func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
-	p, found := c.h.start(cmd, attach)
+	p, found := c.f.start(c.h, cmd, attach)
 	if p == nil {
 		return executor.End{Kind: executor.EndUnknown}, nil
 	}
@@ -194,7 +202,7 @@ func (c *fakeConn) Get(_ context.Context, src string, _ *executor.BecomeAs, w io
 }
 
 // start makes the command's process, once for each id.
-func (h *fakeHost) start(cmd executor.DurableCommand, attach bool) (p *proc, found bool) {
+func (f *fakeHosts) start(h *fakeHost, cmd executor.DurableCommand, attach bool) (p *proc, found bool) {
 	id := cmd.ID.String()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,12 +215,12 @@ func (h *fakeHost) start(cmd executor.DurableCommand, attach bool) (p *proc, fou
 	p = &proc{changed: make(chan struct{})}
 	h.procs[id] = p
 	h.starts[id]++
-	go p.behave(string(cmd.Script))
+	f.running.Go(func() { p.behave(string(cmd.Script), f.off) })
 	return p, false
 }
 
 // behave plays the script: "say TEXT", "err TEXT", "pause MS", "exit N", "hang", one on each line.
-func (p *proc) behave(script string) {
+func (p *proc) behave(script string, off <-chan struct{}) {
 	code := 0
 	for line := range strings.Lines(script) {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -224,7 +232,11 @@ func (p *proc) behave(script string) {
 		case "err":
 			p.say(&p.err, rest)
 		case "pause":
-			time.Sleep(time.Duration(n) * time.Millisecond)
+			select {
+			case <-time.After(time.Duration(n) * time.Millisecond):
+			case <-off:
+				return
+			}
 		case "exit":
 			code = n
 		case "hang":

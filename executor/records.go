@@ -53,6 +53,7 @@ type opRecord struct {
 	Started  bool              `json:"started,omitempty"` // the host has confirmed the start
 	Ended    bool              `json:"ended,omitempty"`
 	End      *End              `json:"end,omitempty"`
+	Kept     Offsets           `json:"kept,omitzero"` // what the log holds, where there is no End
 	Transfer *plugins.Transfer `json:"transfer,omitempty"`
 	Failure  *opFailure        `json:"failure,omitempty"`
 	Kill     *KillReport       `json:"kill,omitempty"`

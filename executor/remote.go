@@ -178,6 +178,7 @@ type opFailure struct {
 // recordedError is a failure met again. It is known by the same errors.Is as the first.
 type recordedError struct {
 	text string
+	code string
 	kind error
 }
 
@@ -202,5 +203,5 @@ func (f *opFailure) error() error {
 	if f.Verdict != "" {
 		return &stopError{verdict: f.Verdict, code: f.Code, reason: f.Text, kill: f.Kill}
 	}
-	return &recordedError{text: f.Text, kind: kindOfCode[f.Code]}
+	return &recordedError{text: f.Text, code: f.Code, kind: kindOfCode[f.Code]}
 }

@@ -96,7 +96,7 @@ func newLab(t *testing.T, hosts string) *lab {
 	}
 	l := &lab{t: t, hosts: newFakeHosts(), store: executortest.NewMemory(), inv: inv, dir: t.TempDir()}
 	l.start(l.store)
-	t.Cleanup(func() { l.drain(); _ = l.store.Close() })
+	t.Cleanup(func() { l.drain(); _ = l.store.Close(); _ = l.hosts.Close() })
 	return l
 }
 
