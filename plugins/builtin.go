@@ -2,5 +2,5 @@ package plugins
 
 // Builtin gives the plugins that come with tfw.
 func Builtin() []Plugin {
-	return []Plugin{LinuxSystem{}}
+	return []Plugin{LinuxSystem{}, Testcase{}}
 }

@@ -207,7 +207,7 @@ func writeFile(dest string, content []byte, mode fs.FileMode, when time.Time) er
 // Download implements [plugins.Remote].
 func (h *LocalHost) Download(ctx context.Context, down plugins.Download) (plugins.Transfer, error) {
 	done, err := h.fetch(ctx, down)
-	h.record(Op{Kind: "download", Text: fmt.Sprintf("download %q %d %v", down.Src, down.Limit, down.Optional), Download: down, Transfer: done, Err: err})
+	h.record(Op{Kind: "download", Text: downloadText(down), Download: down, Transfer: done, Err: err})
 	return done, err
 }
 

@@ -193,3 +193,7 @@ func uploadText(u plugins.Upload) string {
 	}
 	return fmt.Sprintf("upload %s to %q %q mode %o", sum, u.Dest, u.Name, u.Mode)
 }
+
+func downloadText(d plugins.Download) string {
+	return fmt.Sprintf("download %q limit %d optional %v", d.Src, d.Limit, d.Optional)
+}
