@@ -2,6 +2,7 @@ package executortest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func (m *Memory) Update(ctx context.Context, fn func(executor.Tx) error) error {
 		return err
 	}
 	defer d.mu.Unlock()
-	t := &memoryTx{tables: d.copyTables(), write: true}
+	t := &memoryTx{tables: maps.Clone(d.tables), own: map[string]bool{}}
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -103,14 +104,6 @@ func (m *Memory) View(ctx context.Context, fn func(executor.Tx) error) error {
 	t := &memoryTx{tables: m.data.tables}
 	m.data.mu.Unlock() // tables are never changed, only replaced
 	return fn(t)
-}
-
-func (d *memoryData) copyTables() map[string]*memoryTable {
-	out := make(map[string]*memoryTable, len(d.tables))
-	for name, t := range d.tables {
-		out[name] = &memoryTable{rows: maps.Clone(t.rows), next: t.next}
-	}
-	return out
 }
 
 // Append implements [executor.Store].
@@ -192,9 +185,16 @@ func (m *Memory) Read(ctx context.Context, q executor.LogQuery) (executor.LogPag
 	if err := d.enter(ctx); err != nil {
 		return executor.LogPage{}, err
 	}
+	switch q.Stream {
+	case "", executor.Stdout, executor.Stderr, executor.Events:
+	default:
+		d.mu.Unlock()
+		return executor.LogPage{}, fmt.Errorf("no such stream %q (stdout, stderr or event)", q.Stream)
+	}
 	defer d.mu.Unlock()
 	var match []executor.Entry
-	for _, e := range d.log {
+	begin, _ := slices.BinarySearchFunc(d.log, q.After+1, func(e executor.Entry, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	for _, e := range d.log[begin:] {
 		if matches(q, e) {
 			match = append(match, e)
 		}
@@ -313,7 +313,7 @@ func (m *Memory) Close() error {
 // memoryTx is a transaction: on a private copy, or on a snapshot.
 type memoryTx struct {
 	tables map[string]*memoryTable
-	write  bool
+	own    map[string]bool // tables that are already private; nil in a View
 	rings  []string
 }
 
@@ -326,14 +326,19 @@ func (t *memoryTx) Get(table, key string) ([]byte, bool) {
 }
 
 func (t *memoryTx) table(name string) (*memoryTable, error) {
-	if !t.write {
+	if t.own == nil {
 		return nil, errors.New("write in a View: use Update")
 	}
 	if name == "" {
 		return nil, errors.New("no table given")
 	}
-	if t.tables[name] == nil {
-		t.tables[name] = &memoryTable{rows: map[string][]byte{}}
+	if !t.own[name] {
+		fresh := &memoryTable{rows: map[string][]byte{}}
+		if old := t.tables[name]; old != nil {
+			fresh.next = old.next
+			maps.Copy(fresh.rows, old.rows)
+		}
+		t.tables[name], t.own[name] = fresh, true
 	}
 	return t.tables[name], nil
 }

@@ -1,0 +1,29 @@
+package bolt_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"tfw/executor"
+	"tfw/executor/bolt"
+	"tfw/executor/executortest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, o bolt.Options) *bolt.Store {
+	t.Helper()
+	s, err := bolt.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // a test that cares has closed it
+	return s
+}
+
+func TestExam(t *testing.T) {
+	executortest.Store(t, func(t testing.TB, dir string) executor.Store {
+		return open(t, bolt.Options{Dir: dir})
+	})
+}
