@@ -149,18 +149,19 @@ func (c *Client) RawLog(ctx context.Context, id string, o LogOptions, w io.Write
 	}
 }
 
-// rawOnce writes what one response holds after its first skip bytes.
+// rawOnce writes what one response holds, without the log's first skip bytes.
 func (c *Client) rawOnce(ctx context.Context, id string, o LogOptions, skip int64, w io.Writer) (int64, error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: o.query(), accept: "text/plain"})
+	q := o.query()
+	if skip > 0 {
+		q.Set("skip", strconv.FormatInt(skip, 10))
+	}
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: q, accept: "text/plain"})
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
 	if skip > 0 && resp.Header.Get(droppedHeader) != "" {
 		return 0, newProblem(http.StatusGone, "", fmt.Sprintf("log of run %s: the connection broke, and the beginning of the log was given up meanwhile: it cannot be resumed", id))
-	}
-	if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
-		return 0, &unreachable{server: c.shown, err: fmt.Errorf("log of run %s: %w", id, err)}
 	}
 	n, err := io.Copy(errWriter{w}, resp.Body)
 	if err != nil {

@@ -14,10 +14,10 @@ type logForm interface {
 	end(b *bytes.Buffer, run *executor.Run) // run is nil when it was not followed to its end
 }
 
-func formOf(kind string, id executor.RunID) logForm {
+func formOf(kind string, id executor.RunID, skip int64) logForm {
 	switch kind {
 	case plain:
-		return rawForm{}
+		return &rawForm{skip}
 	case sse:
 		return sseForm{id}
 	}
@@ -32,11 +32,15 @@ func (ndjsonForm) heartbeat(b *bytes.Buffer)               { b.WriteByte('\n') }
 func (ndjsonForm) end(*bytes.Buffer, *executor.Run)        {}
 
 // rawForm is the bytes and nothing else: there is no room for a heartbeat.
-type rawForm struct{}
+type rawForm struct{ skip int64 } // bytes that the client has already
 
-func (rawForm) entry(b *bytes.Buffer, e executor.Entry) { b.Write(e.Data) }
-func (rawForm) heartbeat(*bytes.Buffer)                 {}
-func (rawForm) end(*bytes.Buffer, *executor.Run)        {}
+func (f *rawForm) entry(b *bytes.Buffer, e executor.Entry) {
+	known := min(f.skip, int64(len(e.Data)))
+	f.skip -= known
+	b.Write(e.Data[known:])
+}
+func (*rawForm) heartbeat(*bytes.Buffer)          {}
+func (*rawForm) end(*bytes.Buffer, *executor.Run) {}
 
 // sseForm is an entry an event (the HTML standard, 9.2 Server-sent events).
 // The JSON holds no bare newline, so one data line is enough.

@@ -31,6 +31,7 @@ type logIn struct {
 	Tail    int             `query:"tail" minimum:"0" maximum:"100000" doc:"begin with the last so many entries"`
 	Since   since           `query:"since"`
 	Follow  bool            `query:"follow" doc:"go on until the run is done"`
+	Skip    int64           `query:"skip" minimum:"0" doc:"text/plain: leave out so many bytes at the beginning, to resume"`
 	Format  string          `query:"format" enum:"ndjson,raw,sse" doc:"in the place of the Accept header"`
 	Accept  string          `header:"Accept"`
 	LastID  string          `header:"Last-Event-ID" pattern:"^[0-9]{0,20}$" doc:"as after; browsers send it when they connect again"`
@@ -75,10 +76,10 @@ func (s *Server) getLog(ctx context.Context, r *request, in *logIn) (*logOut, er
 		}
 		q.Tail = 0 // it is resumed: everything after that id
 	}
-	if err := checkLogHost(run, &q, kind); err != nil {
+	if err := checkLogHost(run, &q, kind, in.Skip); err != nil {
 		return nil, err
 	}
-	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, form: formOf(kind, run.ID)}
+	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, form: formOf(kind, run.ID, in.Skip)}
 	if err := st.first(ctx); err != nil {
 		return nil, err
 	}
@@ -103,12 +104,15 @@ func logKind(in *logIn) (string, error) {
 }
 
 // checkLogHost refuses a host that had no part in the run, and raw bytes of several streams in one.
-func checkLogHost(run *executor.Run, q *executor.LogQuery, kind string) error {
+func checkLogHost(run *executor.Run, q *executor.LogQuery, kind string, skip int64) error {
 	tookPart := func(h executor.HostResult) bool { return h.Host == q.Host }
 	if q.Host != "" && !slices.ContainsFunc(run.Hosts, tookPart) {
 		return fmt.Errorf("%w: %q had no part in run %s (see: tfwctl show %s)", executor.ErrNotFound, q.Host, run.ID, run.ID)
 	}
 	if kind != plain {
+		if skip > 0 {
+			return badField("query.skip", "only raw bytes can be skipped: resume this form with after")
+		}
 		return nil
 	}
 	if q.Stream == "" {
