@@ -1,0 +1,166 @@
+package executortest_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"tfw/executor/executortest"
+)
+
+// A tool runs `true` on every host of the lab, and brings one host's file here.
+// Both come with the CPU that its own processes used.
+type tool struct {
+	name  string
+	cold  func(ctx context.Context) (time.Duration, error) // from no connection
+	warm  func(ctx context.Context) (time.Duration, error) // over what the last one left; nil when nothing is left
+	fetch func(ctx context.Context) (time.Duration, error) // 400 MB from one host, warm
+	note  func() string
+}
+
+type sample struct{ wall, cpu time.Duration }
+
+func measure(ctx context.Context, n int, f func(context.Context) (time.Duration, error)) (sample, error) {
+	var all []sample
+	for range n {
+		start := time.Now()
+		cpu, err := f(ctx)
+		if err != nil {
+			return sample{}, err
+		}
+		all = append(all, sample{time.Since(start), cpu})
+	}
+	slices.SortFunc(all, func(a, b sample) int { return int(a.wall - b.wall) })
+	return all[len(all)/2], nil
+}
+
+const (
+	benchHosts = 100
+	benchFile  = 400 << 20
+)
+
+// TestBench is `make bench`: the same work by several tools in one run, so that
+// the ratios hold whatever the machine.
+func TestBench(t *testing.T) {
+	if os.Getenv("TFW_BENCH") == "" {
+		t.Skip("make bench")
+	}
+	lab, err := executortest.NewLab(t.Context(), executortest.LabOptions{Hosts: benchHosts, OpenSSH: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lab.Close() })
+	host := lab.Hosts()[benchHosts-1].Name
+	if err := writeLog(filepath.Join(lab.Home(host), "big.log"), benchFile); err != nil {
+		t.Fatal(err)
+	}
+	tools := []tool{sshTool(t, lab, host), clushTool(t, lab), bareTool(t, lab, host)}
+	if os.Getenv("TFW_BIN") != "" {
+		tools = append(tools, tfwTools(t, lab, host)...)
+	}
+	benchTrue(t, tools)
+	benchFetch(t, tools)
+	benchLatency(t, lab, host)
+}
+
+func benchTrue(t *testing.T, tools []tool) {
+	type row struct {
+		name       string
+		cold, warm sample
+	}
+	var rows []row
+	for _, tool := range tools {
+		r := row{name: tool.name}
+		var err error
+		if tool.cold != nil {
+			if r.cold, err = measure(t.Context(), 1, tool.cold); err != nil {
+				t.Errorf("%s, cold: %v", tool.name, err)
+				continue
+			}
+		}
+		if tool.warm != nil {
+			if r.warm, err = measure(t.Context(), 5, tool.warm); err != nil {
+				t.Errorf("%s, warm: %v", tool.name, err)
+				continue
+			}
+		}
+		rows = append(rows, r)
+	}
+	ref := map[string]row{}
+	for _, r := range rows {
+		ref[r.name] = r
+	}
+	fmt.Printf("\n`true` on %d hosts (sshd, this machine): seconds; cold is once, warm the median of 5\n", benchHosts)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "tool\tcold\tclush/it\twarm\tssh/it\tit/bare\tcpu warm\t")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, seconds(r.cold.wall), ratio(ref["clush"].cold.wall, r.cold.wall),
+			seconds(r.warm.wall), ratio(ref["ssh"].warm.wall, r.warm.wall), ratio(r.warm.wall, ref["bare"].warm.wall), seconds(r.warm.cpu))
+	}
+	w.Flush()
+}
+
+func benchFetch(t *testing.T, tools []tool) {
+	fmt.Printf("\na log of %d MB from one host: seconds, warm, median of 3\n", benchFile>>20)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "tool\twall\tit/ssh\tMB/s\tcpu\t\t")
+	var ref time.Duration
+	for _, tool := range tools {
+		if tool.fetch == nil {
+			continue
+		}
+		s, err := measure(t.Context(), 3, tool.fetch)
+		if err != nil {
+			t.Errorf("%s, fetch: %v", tool.name, err)
+			continue
+		}
+		if tool.name == "ssh" {
+			ref = s.wall
+		}
+		note := ""
+		if tool.note != nil {
+			note = tool.note()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\t%s\t%s\t\n", tool.name, seconds(s.wall), ratio(s.wall, ref), float64(benchFile>>20)/s.wall.Seconds(), seconds(s.cpu), note)
+	}
+	w.Flush()
+}
+
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", d.Seconds())
+}
+
+func ratio(a, b time.Duration) string {
+	if a == 0 || b == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2fx", float64(a)/float64(b))
+}
+
+// writeLog writes a file that looks like a build's log: lines that differ, words that repeat.
+func writeLog(name string, size int) error {
+	var block strings.Builder
+	for i := 0; block.Len() < 4<<20; i++ {
+		n := uint64(i) * 0x9e3779b97f4a7c15 >> 20
+		fmt.Fprintf(&block, "[%4d/%d] CC drivers/net/ethernet/vendor%d/queue_%x.o -O2 -Wall -fno-strict-aliasing -I./include/generated/%x\n", i%9999, 9999, n%40, n, n>>18)
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	for left := size; left > 0; left -= min(left, block.Len()) {
+		if _, err := f.WriteString(block.String()[:min(left, block.Len())]); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}

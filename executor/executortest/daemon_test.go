@@ -1,0 +1,240 @@
+package executortest_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tfw/executor"
+)
+
+// daemon is a tfwd in a process of its own, known only by what users know: its flags and its REST routes.
+type daemon struct {
+	bin, inventory, dir string
+
+	cmd   *exec.Cmd
+	ended chan struct{}
+	url   string
+	token string
+	http  http.Client
+}
+
+// programs gives the folder of tfwd and tfwctl: TFW_BIN, or freshly built ones.
+func programs(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("TFW_BIN"); bin != "" {
+		return bin
+	}
+	if _, err := os.Stat("../../cmd/tfwd"); err != nil {
+		t.Skip("no cmd/tfwd yet")
+	}
+	bin := t.TempDir()
+	args := append([]string{"build", "-buildvcs=false", "-o", bin + "/"}, raceFlag...)
+	if out, err := exec.CommandContext(t.Context(), "go", append(args, "tfw/cmd/tfwd", "tfw/cmd/tfwctl")...).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// start starts tfwd and waits until it says that it listens.
+func (d *daemon) start(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(d.dir, "tfwd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	d.cmd = exec.Command(filepath.Join(d.bin, "tfwd"), "--inventory", d.inventory, "--data", d.data(),
+		"--listen", "127.0.0.1:0", "--socket", filepath.Join(d.dir, "tfwd.sock"))
+	d.cmd.Stdout, d.cmd.Stderr = w, w
+	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
+	if err = d.cmd.Start(); err == nil {
+		d.ended = make(chan struct{})
+		go func(cmd *exec.Cmd, ended chan struct{}) {
+			defer close(ended)
+			_ = cmd.Wait() // how it ended is the caller's doing, or in its log
+		}(d.cmd, d.ended)
+	}
+	w.Close()
+	if err != nil {
+		r.Close()
+		return err
+	}
+	return d.listening(ctx, r, log.Name())
+}
+
+// listening reads the daemon's output for its address, and goes on copying it to the log.
+func (d *daemon) listening(ctx context.Context, r *os.File, logName string) error {
+	found := make(chan string, 1)
+	go func() {
+		defer r.Close()
+		log, err := os.OpenFile(logName, os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return
+		}
+		defer log.Close()
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			fmt.Fprintln(log, lines.Text())
+			if _, rest, ok := strings.Cut(lines.Text(), "listening on http://"); ok {
+				select {
+				case found <- "http://" + strings.TrimRight(strings.Fields(rest)[0], `"`):
+				default:
+				}
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	select {
+	case d.url = <-found:
+	case <-d.ended:
+		return fmt.Errorf("tfwd ended while starting: %s", d.tail())
+	case <-ctx.Done():
+		return fmt.Errorf("tfwd does not listen: %w: %s", ctx.Err(), d.tail())
+	}
+	token, err := os.ReadFile(filepath.Join(d.data(), "admin.token"))
+	d.token = strings.TrimSpace(string(token))
+	return err
+}
+
+func (d *daemon) data() string { return filepath.Join(d.dir, "data") }
+
+// tail is the end of the daemon's log.
+func (d *daemon) tail() string {
+	b, _ := os.ReadFile(filepath.Join(d.dir, "tfwd.log"))
+	return string(b[max(0, len(b)-4000):])
+}
+
+// kill is kill -9.
+func (d *daemon) kill() {
+	_ = d.cmd.Process.Kill() // it may have ended
+	<-d.ended
+}
+
+// stop asks it to drain, as an upgrade does.
+func (d *daemon) stop() error {
+	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-time.After(60 * time.Second):
+		d.kill()
+		return errors.New("tfwd did not drain within 60 s")
+	}
+}
+
+// call makes a request and decodes the JSON answer into out, unless out is nil.
+func (d *daemon) call(ctx context.Context, method, path string, body, out any, header ...string) error {
+	raw, err := d.bytes(ctx, method, path, body, header...)
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(raw, out)
+}
+
+// statusError is an answer of 400 and up.
+type statusError struct {
+	status int
+	body   string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("HTTP %d: %s", e.status, e.body) }
+
+func (d *daemon) bytes(ctx context.Context, method, path string, body any, header ...string) ([]byte, error) {
+	resp, err := d.request(ctx, method, path, body, header...)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 400 {
+		err = &statusError{resp.StatusCode, string(raw)}
+	}
+	return raw, err
+}
+
+func (d *daemon) request(ctx context.Context, method, path string, body any, header ...string) (*http.Response, error) {
+	var sent io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, d.url+path, sent)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+d.token)
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return d.http.Do(req)
+}
+
+// shell is the request for a line of shell on hosts.
+func shell(target, line string) map[string]any {
+	return map[string]any{"plugin": "linux_system", "method": "run_shell", "target": target, "parameters": map[string]any{"command": line}}
+}
+
+// submit posts a run; key makes it safe to ask again.
+func (d *daemon) submit(ctx context.Context, key string, request map[string]any) (executor.RunID, error) {
+	var run executor.Run
+	err := d.call(ctx, http.MethodPost, "/v2.1/runs", request, &run, "Idempotency-Key", key)
+	return run.ID, err
+}
+
+// wait polls until the run is done.
+func (d *daemon) wait(ctx context.Context, id executor.RunID) (run executor.Run, err error) {
+	for {
+		if err = d.call(ctx, http.MethodGet, "/v2.1/runs/"+string(id), nil, &run); err != nil || run.State == executor.Done {
+			return run, err
+		}
+		select {
+		case <-ctx.Done():
+			return run, fmt.Errorf("run %s is still %s: %w", id, run.State, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// stream gives the exact bytes of one host's stream.
+func (d *daemon) stream(ctx context.Context, id executor.RunID, host, stream string) ([]byte, error) {
+	return d.bytes(ctx, http.MethodGet, fmt.Sprintf("/v2.1/runs/%s/log?host=%s&stream=%s", id, host, stream), nil, "Accept", "text/plain")
+}
+
+// metric reads one number from /metrics.
+func (d *daemon) metric(ctx context.Context, name string) (float64, error) {
+	raw, err := d.bytes(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		var v float64
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			_, err := fmt.Sscan(rest, &v)
+			return v, err
+		}
+	}
+	return 0, fmt.Errorf("no metric %s", name)
+}
