@@ -169,6 +169,9 @@ func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from ex
 }
 
 func (c *fakeConn) Kill(_ context.Context, id executor.CommandID, _ *executor.BecomeAs, _ time.Duration) (executor.KillReport, error) {
+	if c.f.down.Load() {
+		return executor.KillReport{}, c.lost()
+	}
 	c.h.mu.Lock()
 	p := c.h.procs[id.String()]
 	c.h.mu.Unlock()
