@@ -149,6 +149,14 @@ func (a *active) snapshot() *Run {
 	return &run
 }
 
+func (a *active) names() []string {
+	names := make([]string, len(a.parts))
+	for i, p := range a.parts {
+		names[i] = p.host.Name
+	}
+	return names
+}
+
 // options are the run's, never nil.
 func (a *active) options() Options {
 	if a.run.Options == nil {

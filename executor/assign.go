@@ -15,7 +15,7 @@ import (
 // assign does one host's part of a run and stores its result, whatever happens.
 func (e *Executor) assign(a *active, p *part) {
 	if !e.settled(a, p) {
-		e.perform(a, p)
+		e.inside(a, p)
 	}
 	e.learn(a, p)
 	if p.result.Verdict == "" { // draining: the next process goes on
@@ -23,6 +23,20 @@ func (e *Executor) assign(a *active, p *part) {
 	}
 	if a.ended(p.result.Verdict) {
 		a.cancel(&stopError{verdict: Cancelled, code: "fail_fast", reason: fmt.Sprintf("%s did not pass (fail_fast)", p.host.Name)})
+	}
+}
+
+// inside performs the part while it has its place on the host.
+func (e *Executor) inside(a *active, p *part) {
+	leave, err := e.occupy(a, p)
+	switch {
+	case errors.Is(err, errDrain):
+	case err != nil:
+		judge(&p.result, err)
+		e.conclude(a, p, nil)
+	default:
+		defer leave()
+		e.perform(a, p)
 	}
 }
 
@@ -146,6 +160,8 @@ func codeOf(err error) string {
 	switch {
 	case errors.As(err, &met):
 		return met.code
+	case errors.Is(err, ErrLeased):
+		return "leased"
 	case errors.Is(err, ErrNotDeterministic):
 		return "not_deterministic"
 	case errors.As(err, &away):

@@ -24,7 +24,7 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 	if reason != "" {
 		by += ": " + reason
 	}
-	if err := e.storeCancel(ctx, run.ID, by); err != nil {
+	if err := e.storeCancel(ctx, p, run.ID, by); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -40,7 +40,7 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 }
 
 // storeCancel keeps the wish: a controller that dies now kills after its restart.
-func (e *Executor) storeCancel(ctx context.Context, id RunID, by string) error {
+func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by string) error {
 	return e.store.Update(ctx, func(tx Tx) error {
 		var rec runRecord
 		ok, err := get(tx, tableRuns, string(id), &rec)
@@ -56,6 +56,9 @@ func (e *Executor) storeCancel(ctx context.Context, id RunID, by string) error {
 		}
 		rec.Cancel = by
 		tx.Ring(string(id))
+		if err := e.audit(tx, p, AuditEntry{Action: "cancel", Object: string(id), Outcome: "asked", Detail: by}); err != nil {
+			return err
+		}
 		return put(tx, tableRuns, string(id), rec)
 	})
 }

@@ -47,6 +47,7 @@ type Executor struct {
 	hostIDs  map[string]int       // as far as they are known: see identify
 
 	counters counters
+	desk     *desk
 
 	background context.Context // ends when Drain is done waiting
 	end        context.CancelFunc
@@ -65,6 +66,7 @@ func New(cfg Config) (*Executor, error) {
 		log:    cfg.Log,
 		slots:  make(chan struct{}, cfg.MaxRuns),
 		active: map[RunID]*active{},
+		desk:   newDesk(),
 	}
 	e.background, e.end = context.WithCancel(context.Background())
 	return e, nil

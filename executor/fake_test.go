@@ -25,6 +25,8 @@ type fakeHosts struct {
 	cutEvery int          // a Run is cut after about so many bytes, 0: never
 	refuse   atomic.Int64 // dials that still fail
 	down     atomic.Bool
+	now      int           // processes that run; guarded by mu
+	most     int           // the most there ever were
 	off      chan struct{} // closed at the end of the test: the hosts are switched off
 	running  sync.WaitGroup
 	cut      chan struct{} // closed to cut every connection at once; guarded by mu
@@ -218,13 +220,26 @@ func (f *fakeHosts) start(h *fakeHost, cmd executor.DurableCommand, attach bool)
 	p = &proc{changed: make(chan struct{})}
 	h.procs[id] = p
 	h.starts[id]++
-	f.running.Go(func() { p.behave(string(cmd.Script), f.off) })
+	f.running.Go(func() {
+		f.count(1)
+		code := p.behave(string(cmd.Script), f.off)
+		f.count(-1)
+		if code >= 0 {
+			p.finish(executor.End{Kind: executor.EndExit, Code: code})
+		}
+	})
 	return p, false
 }
 
+func (f *fakeHosts) count(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now += n
+	f.most = max(f.most, f.now)
+}
+
 // behave plays the script: "say TEXT", "err TEXT", "pause MS", "exit N", "hang", one on each line.
-func (p *proc) behave(script string, off <-chan struct{}) {
-	code := 0
+func (p *proc) behave(script string, off <-chan struct{}) (code int) {
 	for line := range strings.Lines(script) {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		var n int
@@ -238,15 +253,15 @@ func (p *proc) behave(script string, off <-chan struct{}) {
 			select {
 			case <-time.After(time.Duration(n) * time.Millisecond):
 			case <-off:
-				return
+				return -1
 			}
 		case "exit":
 			code = n
 		case "hang":
-			return // until it is killed
+			return -1 // until it is killed
 		}
 	}
-	p.finish(executor.End{Kind: executor.EndExit, Code: code})
+	return code
 }
 
 func (p *proc) say(to *[]byte, text string) {

@@ -200,12 +200,20 @@ func (e *Executor) SetState(ctx context.Context, p Principal, target string, sta
 				return err
 			}
 		}
-		return nil
+		return e.audit(tx, p, AuditEntry{Action: "host.state", Hosts: hostNames(hosts), Outcome: string(state), Detail: reason})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return e.Hosts(ctx, p, target, "")
+}
+
+func hostNames(hosts []*inventory.Host) []string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
 }
 
 // fileWins refuses hosts whose state stands in the inventory file.

@@ -15,6 +15,9 @@ func (e *Executor) Recover(ctx context.Context) error {
 	if err := e.identify(ctx, e.cfg.Inventory()); err != nil {
 		return err
 	}
+	if err := e.recoverLeases(ctx); err != nil {
+		return fmt.Errorf("leases: %w", err)
+	}
 	var open []RunID
 	err := e.view(ctx, func(tx Tx) error {
 		open = nil
@@ -40,6 +43,7 @@ func (e *Executor) Recover(ctx context.Context) error {
 		}
 	}
 	e.work.Go(e.sweep)
+	e.work.Go(e.keepLeases)
 	if len(open) > 0 {
 		e.log.Info("took up unfinished runs", "count", len(open))
 	}

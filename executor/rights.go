@@ -20,11 +20,12 @@ const (
 // Principal is who asks. Everything that users do goes through methods that
 // take one: there is no way around it.
 type Principal struct {
-	Name   string   // user or token name, for the record
-	Role   Role     //
-	Groups []string // groups of the inventory it may see; nil is all of them, empty is none
-	Token  string   // id of the token it came with, "" for local trust
-	Source string   // where it came from: address, or "unix:pid=..."
+	Name    string   // user or token name, for the record
+	Role    Role     //
+	Groups  []string // groups of the inventory it may see; nil is all of them, empty is none
+	Token   string   // id of the token it came with, "" for local trust
+	Source  string   // where it came from: address, or "unix:pid=..."
+	Request string   // id of the request it came with, for the record
 }
 
 // Local is the principal of the process's own user: all rights.

@@ -31,6 +31,10 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	if err != nil {
 		return nil, err
 	}
+	if err := e.unleased(a); err != nil {
+		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: err.Error()})
+		return nil, err
+	}
 	known, err := e.record(ctx, p, req, a)
 	if err != nil {
 		return nil, err
@@ -133,7 +137,10 @@ func (e *Executor) record(ctx context.Context, p Principal, req Request, a *acti
 				return err
 			}
 		}
-		return a.create(tx)
+		if err := a.create(tx); err != nil {
+			return err
+		}
+		return e.audit(tx, p, AuditEntry{Action: "run", Object: string(a.run.ID), Hosts: a.names(), Outcome: "queued", Detail: req.Plugin + "." + req.Method})
 	})
 	return known, err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,8 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	hash := sha256.Sum256([]byte(hex.EncodeToString(secret[:])))
 	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = string(newRunID()), now(), p.Name, time.Time{}, time.Time{}
 	err = e.store.Update(ctx, func(tx Tx) error {
-		return put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:])})
+		return errors.Join(put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:])}),
+			e.audit(tx, p, AuditEntry{Action: "token.create", Object: t.ID, Outcome: "made", Detail: fmt.Sprintf("%s, %s", t.Name, t.Role)}))
 	})
 	return "tfw_" + t.ID + "_" + hex.EncodeToString(secret[:]), t, err
 }
@@ -104,7 +106,7 @@ func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) erro
 			return nil
 		}
 		t.Revoked = now()
-		return put(tx, tableTokens, id, t)
+		return errors.Join(put(tx, tableTokens, id, t), e.audit(tx, p, AuditEntry{Action: "token.revoke", Object: id, Outcome: "revoked"}))
 	})
 }
 

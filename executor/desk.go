@@ -1,0 +1,245 @@
+package executor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"tfw/inventory"
+)
+
+// desk decides who may use which host now: the one place every run and every
+// lease passes. It is memory only; leases are written by its callers before they
+// count, and what runs occupy is rebuilt when the runs are taken up again.
+type desk struct {
+	mu      sync.Mutex
+	leases  map[string]*Lease // waiting and held
+	tenants map[string][]*tenant
+	queue   []*tenant // those who wait for a host
+	seq     uint64
+	changed []*Lease      // altered by settle, not stored yet
+	woken   chan struct{} // closed when the keeper has to look again
+}
+
+// tenant is one run on one host: waiting, or inside.
+type tenant struct {
+	run       RunID
+	by        string
+	host      string
+	lease     string
+	exclusive bool
+	capacity  int // of the host for shared use; 0: no limit
+	priority  int
+	at        time.Time
+	seq       uint64
+	enter     chan struct{} // closed when it may go in
+}
+
+func newDesk() *desk {
+	return &desk{leases: map[string]*Lease{}, tenants: map[string][]*tenant{}, woken: make(chan struct{})}
+}
+
+func (d *desk) add(l *Lease) { d.leases[l.ID] = l }
+
+func (d *desk) drop(id string) { delete(d.leases, id) }
+
+// turn lets in who waits, and wakes the keeper. The desk is locked.
+func (d *desk) turn() {
+	d.admit()
+	close(d.woken)
+	d.woken = make(chan struct{})
+}
+
+// settle ends what is over and grants what is free, in order of priority, then
+// age. A waiting lease keeps its candidates from those behind it, so nobody starves.
+func (d *desk) settle(at time.Time) {
+	for id, l := range d.leases {
+		switch {
+		case l.State == LeaseEnded:
+		case l.State == LeaseHeld && !at.Before(l.Expires):
+			l.State, l.Ended = LeaseEnded, "expired"
+		case l.State == LeaseWaiting && !l.Deadline.IsZero() && !at.Before(l.Deadline):
+			l.State, l.Ended = LeaseEnded, "was not free in time: "+d.why(l)
+		default:
+			continue
+		}
+		d.changed = append(d.changed, l)
+		delete(d.leases, id)
+	}
+	claimed := map[string]bool{}
+	for _, l := range d.waiting() {
+		free := d.freeFor(l, claimed)
+		if want := l.wants(); len(free) >= want {
+			l.Hosts, l.State, l.Expires = free[:want], LeaseHeld, at.UTC().Add(time.Duration(l.For))
+			d.changed = append(d.changed, l)
+			continue
+		}
+		for _, h := range l.Hosts {
+			claimed[h] = true
+		}
+	}
+}
+
+func (l *Lease) wants() int {
+	if l.Count > 0 {
+		return l.Count
+	}
+	return len(l.Hosts)
+}
+
+// waiting gives the leases that wait, in the order of their turn.
+func (d *desk) waiting() []*Lease {
+	var all []*Lease
+	for _, l := range d.leases {
+		if l.State == LeaseWaiting {
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Lease) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// freeFor gives those of the lease's candidates that nobody stands against.
+func (d *desk) freeFor(l *Lease, claimed map[string]bool) (free []string) {
+	for _, h := range l.Hosts {
+		if !claimed[h] && d.obstacle(l, h) == "" {
+			free = append(free, h)
+		}
+	}
+	return free
+}
+
+// obstacle says who has the host against this lease, or "".
+func (d *desk) obstacle(l *Lease, host string) string {
+	for _, other := range d.leases {
+		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
+			return other.describe()
+		}
+	}
+	for _, t := range d.tenants[host] {
+		if t.by != l.Holder && (!l.Shared || t.exclusive) {
+			return fmt.Sprintf("run %s of %s", t.run, t.by)
+		}
+	}
+	return ""
+}
+
+// why says what a waiting lease waits for.
+func (d *desk) why(l *Lease) string {
+	for _, h := range l.Hosts {
+		if who := d.obstacle(l, h); who != "" {
+			return fmt.Sprintf("%s is taken by %s", h, who)
+		}
+	}
+	return "others wait before it"
+}
+
+func (l *Lease) describe() string {
+	s := "lease " + l.ID + " of " + l.Holder
+	if l.Purpose != "" {
+		s += " (" + l.Purpose + ")"
+	}
+	return s + fmt.Sprintf(", %s left", time.Until(l.Expires).Round(time.Second))
+}
+
+// refusal says whose lease stands against a run on the host, or "". A run may
+// use the leases of its own user; a shared lease lets runs in that are not exclusive.
+func (d *desk) refusal(t *tenant) string {
+	for _, l := range d.leases {
+		if l.State != LeaseHeld || !slices.Contains(l.Hosts, t.host) || l.Holder == t.by || l.ID == t.lease {
+			continue
+		}
+		if l.Shared && !t.exclusive {
+			continue
+		}
+		return l.describe()
+	}
+	return ""
+}
+
+// crowd says who is inside that a run cannot be together with, or "".
+func (d *desk) crowd(t *tenant) string {
+	inside := d.tenants[t.host]
+	for _, other := range inside {
+		if t.exclusive || other.exclusive || (t.capacity > 0 && len(inside) >= t.capacity) {
+			return fmt.Sprintf("run %s of %s", other.run, other.by)
+		}
+	}
+	return ""
+}
+
+// admit lets those in who may enter now, in the order of priority, then age; one
+// who cannot keeps the host from those behind.
+func (d *desk) admit() {
+	slices.SortStableFunc(d.queue, func(a, b *tenant) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.seq, b.seq))
+	})
+	held := map[string]bool{}
+	rest := d.queue[:0]
+	for _, t := range d.queue {
+		if held[t.host] || d.refusal(t) != "" || d.crowd(t) != "" || d.leaseBefore(t) {
+			held[t.host] = true
+			rest = append(rest, t)
+			continue
+		}
+		d.tenants[t.host] = append(d.tenants[t.host], t)
+		close(t.enter)
+	}
+	clear(d.queue[len(rest):])
+	d.queue = rest
+}
+
+// leaseBefore reports whether an older lease of another waits for the whole host.
+func (d *desk) leaseBefore(t *tenant) bool {
+	for _, l := range d.leases {
+		if l.State == LeaseWaiting && l.Holder != t.by && l.wants() == len(l.Hosts) && slices.Contains(l.Hosts, t.host) &&
+			(l.Priority > t.priority || l.Priority == t.priority && l.Created.Before(t.at)) && !(l.Shared && !t.exclusive) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave takes a tenant out, inside or waiting.
+func (d *desk) leave(t *tenant) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	is := func(other *tenant) bool { return other == t }
+	d.queue = slices.DeleteFunc(d.queue, is)
+	if d.tenants[t.host] = slices.DeleteFunc(d.tenants[t.host], is); len(d.tenants[t.host]) == 0 {
+		delete(d.tenants, t.host)
+	}
+	if len(d.leases) == 0 {
+		d.admit() // nobody for the keeper to serve
+		return
+	}
+	d.turn()
+}
+
+// next tells how long the keeper may sleep.
+func (d *desk) next(at time.Time) time.Duration {
+	wait := time.Hour
+	for _, l := range d.leases {
+		for _, t := range []time.Time{l.Expires, l.Deadline} {
+			if left := t.Sub(at); !t.IsZero() && (t != l.Deadline || l.State == LeaseWaiting) && left < wait {
+				wait = max(left, time.Millisecond)
+			}
+		}
+	}
+	return wait
+}
+
+// tenantOf makes the part's claim on its host.
+func tenantOf(a *active, p *part) *tenant {
+	o := a.options()
+	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, lease: o.Lease, priority: o.Priority, at: a.run.Created,
+		exclusive: a.method.Needs.Exclusive || p.host.Isolation == inventory.IsolationExclusive, enter: make(chan struct{})}
+	if p.host.Isolation == inventory.IsolationShared {
+		t.capacity = p.host.Capacity
+	}
+	return t
+}

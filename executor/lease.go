@@ -1,0 +1,295 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tfw/inventory"
+)
+
+// Lease reserves hosts for one holder until an end time.
+type Lease struct {
+	ID       string     `json:"id"`
+	Holder   string     `json:"holder"`
+	Purpose  string     `json:"purpose,omitempty"`
+	Hosts    []string   `json:"hosts"`            // all of them once held; the candidates while waiting
+	Count    int        `json:"count,omitempty"`  // how many of the candidates are wanted; 0: all
+	Shared   bool       `json:"shared,omitempty"` // read only: many may hold it, no exclusive run may start
+	Priority int        `json:"priority,omitempty"`
+	State    LeaseState `json:"state"`
+	Created  time.Time  `json:"created"`
+	For      Duration   `json:"for"`               // from when it is held
+	Expires  time.Time  `json:"expires,omitzero"`  // once held, by the controller's clock
+	Deadline time.Time  `json:"deadline,omitzero"` // of waiting
+	Ended    string     `json:"ended,omitempty"`   // why it is over
+}
+
+// LeaseState says how far a lease is.
+type LeaseState string
+
+// The states of a lease.
+const (
+	LeaseWaiting LeaseState = "waiting"
+	LeaseHeld    LeaseState = "held"
+	LeaseEnded   LeaseState = "ended"
+)
+
+// LeaseRequest asks for a lease. All hosts or none are given.
+type LeaseRequest struct {
+	Target   string   `json:"target"`
+	Where    string   `json:"where,omitempty"`
+	Count    int      `json:"count,omitempty"` // any so many of the target's hosts; 0: all of them
+	For      Duration `json:"for"`             // at most MaxLease
+	Purpose  string   `json:"purpose,omitempty"`
+	Shared   bool     `json:"shared,omitempty"`
+	Priority int      `json:"priority,omitempty"`
+	Wait     Duration `json:"wait,omitempty"` // how long to queue; 0: refuse when it is not free now
+}
+
+const (
+	maxLease         = 7 * 24 * time.Hour
+	maxLeasesPerUser = 64
+	tableLeases      = "leases"
+	// TopicLeases is the [Store.Changed] topic that rings when a lease changes.
+	TopicLeases = "leases"
+)
+
+// Lease reserves hosts, or queues for them when the request says so: the lease is then waiting, and
+// [Executor.WaitLease] tells when it is held. The error wraps [ErrLeased] and names the
+// holder, the purpose and the time left.
+func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Lease, error) {
+	l, err := e.newLease(p, req)
+	if err != nil {
+		return Lease{}, err
+	}
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	mine := 0
+	for _, other := range e.desk.leases {
+		if other.Holder == p.Name {
+			mine++
+		}
+	}
+	if mine >= maxLeasesPerUser {
+		return Lease{}, fmt.Errorf("%s holds or waits for %d leases already: %w (see: tfwctl leases)", p.Name, mine, ErrLeased)
+	}
+	e.desk.add(&l)
+	e.desk.settle(time.Now())
+	if l.State == LeaseWaiting && req.Wait == 0 {
+		why := e.desk.why(&l)
+		e.desk.drop(l.ID)
+		return Lease{}, fmt.Errorf("%w: %s", ErrLeased, why)
+	}
+	if err := e.storeDesk(ctx, p, "lease", &l); err != nil {
+		e.desk.drop(l.ID)
+		e.desk.settle(time.Now())
+		return Lease{}, err
+	}
+	e.desk.turn()
+	return l, nil
+}
+
+func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
+	if !p.May(Operator) {
+		return Lease{}, fmt.Errorf("%s may not lease hosts: %w (needs the role operator)", p.Name, ErrForbidden)
+	}
+	if d := time.Duration(req.For); d <= 0 || d > maxLease {
+		return Lease{}, fmt.Errorf("for: %w: want a time up to %s", ErrBadRequest, maxLease)
+	}
+	sel, err := e.Select(context.Background(), p, inventory.Query{Target: req.Target, Where: req.Where})
+	if err != nil {
+		return Lease{}, err
+	}
+	l := Lease{ID: string(newRunID()), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
+		State: LeaseWaiting, Created: now(), For: req.For}
+	if req.Wait > 0 {
+		l.Deadline = l.Created.Add(time.Duration(req.Wait))
+	}
+	for _, h := range sel.Hosts {
+		if h.State == inventory.Active {
+			l.Hosts = append(l.Hosts, h.Name)
+		}
+	}
+	if n := max(1, req.Count); req.Count < 0 || len(l.Hosts) < n {
+		return Lease{}, fmt.Errorf("count: %w: %d wanted, the target has %d active hosts", ErrBadRequest, n, len(l.Hosts))
+	}
+	return l, nil
+}
+
+// Leases lists those that wait or are held, oldest first, as far as the principal sees their hosts.
+func (e *Executor) Leases(_ context.Context, p Principal) ([]Lease, error) {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	inv := e.cfg.Inventory()
+	all := []Lease{}
+	for _, l := range e.desk.leases {
+		if p.Groups == nil || l.Holder == p.Name || slices.ContainsFunc(l.Hosts, func(name string) bool {
+			h, ok := inv.Host(name)
+			return ok && p.Sees(h)
+		}) {
+			all = append(all, *l)
+		}
+	}
+	slices.SortFunc(all, func(a, b Lease) int { return a.Created.Compare(b.Created) })
+	return all, nil
+}
+
+// WaitLease returns the lease once it is held, or with an error that wraps
+// [ErrLeased] when it ended first, or with ctx's error.
+func (e *Executor) WaitLease(ctx context.Context, p Principal, id string) (Lease, error) {
+	for {
+		bell := e.store.Changed(TopicLeases)
+		l, err := e.leaseOf(p, id)
+		switch {
+		case err != nil:
+			return l, err
+		case l.State == LeaseHeld:
+			return l, nil
+		case l.State == LeaseEnded:
+			return l, fmt.Errorf("lease %s: %s: %w", id, l.Ended, ErrLeased)
+		}
+		select {
+		case <-bell:
+		case <-ctx.Done():
+			return l, ctx.Err()
+		}
+	}
+}
+
+// leaseOf gives a lease that the principal may act on: its own, or any for an admin.
+func (e *Executor) leaseOf(p Principal, id string) (Lease, error) {
+	var l Lease
+	err := e.view(e.background, func(tx Tx) error {
+		ok, err := get(tx, tableLeases, id, &l)
+		if err == nil && (!ok || l.Holder != p.Name && !p.May(Admin)) {
+			err = fmt.Errorf("lease %q: %w (see: tfwctl leases)", id, ErrNotFound)
+		}
+		return err
+	})
+	return l, err
+}
+
+// Release ends a lease. Another's may be broken by an admin with a reason, which the holder is shown.
+func (e *Executor) Release(ctx context.Context, p Principal, id, reason string) error {
+	return e.changeLease(ctx, p, id, "release", func(l *Lease) error {
+		l.Ended = "released by " + p.Name
+		if l.Holder != p.Name {
+			if reason == "" {
+				return fmt.Errorf("lease %s is held by %s: %w: breaking it needs a reason", id, l.Holder, ErrBadRequest)
+			}
+			l.Ended = fmt.Sprintf("broken by %s: %s", p.Name, reason)
+		}
+		l.State = LeaseEnded
+		return nil
+	})
+}
+
+// Renew makes a held lease end so long from now.
+func (e *Executor) Renew(ctx context.Context, p Principal, id string, d Duration) error {
+	if d <= 0 || time.Duration(d) > maxLease {
+		return fmt.Errorf("for: %w: want a time up to %s", ErrBadRequest, maxLease)
+	}
+	return e.changeLease(ctx, p, id, "renew", func(l *Lease) error {
+		if l.State != LeaseHeld {
+			return fmt.Errorf("lease %s is %s, not held: %w", id, l.State, ErrConflict)
+		}
+		l.Expires = now().Add(time.Duration(d))
+		return nil
+	})
+}
+
+// changeLease alters a live lease, stores it, and only then lets others profit.
+func (e *Executor) changeLease(ctx context.Context, p Principal, id, action string, change func(*Lease) error) error {
+	if !p.May(Operator) {
+		return fmt.Errorf("%s may not change leases: %w", p.Name, ErrForbidden)
+	}
+	if _, err := e.leaseOf(p, id); err != nil {
+		return err
+	}
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	e.desk.settle(time.Now())
+	l := e.desk.leases[id]
+	if l == nil {
+		return fmt.Errorf("lease %s is over: %w", id, ErrConflict)
+	}
+	before := *l
+	if err := change(l); err != nil {
+		*l = before
+		return err
+	}
+	if err := e.storeDesk(ctx, p, action, l); err != nil {
+		*l = before
+		return err
+	}
+	e.desk.settle(time.Now())
+	e.desk.turn()
+	return nil
+}
+
+// storeDesk writes what settle changed, and the lease at hand. The desk is locked.
+func (e *Executor) storeDesk(ctx context.Context, p Principal, action string, l *Lease) error {
+	changed := e.desk.changed
+	err := e.store.Update(ctx, func(tx Tx) error {
+		tx.Ring(TopicLeases)
+		for _, c := range changed {
+			if err := put(tx, tableLeases, c.ID, c); err != nil {
+				return err
+			}
+		}
+		if l == nil {
+			return nil
+		}
+		entry := AuditEntry{Action: action, Object: l.ID, Hosts: l.Hosts, Outcome: string(l.State), Detail: strings.TrimSpace(l.Purpose + " " + l.Ended)}
+		return errors.Join(put(tx, tableLeases, l.ID, l), e.audit(tx, p, entry))
+	})
+	if err == nil {
+		e.desk.changed = nil
+	}
+	return err
+}
+
+// recoverLeases takes up what is on record.
+func (e *Executor) recoverLeases(ctx context.Context) error {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	return e.view(ctx, func(tx Tx) error {
+		clear(e.desk.leases)
+		return rangePrefix(tx, tableLeases, "", func(_ string, l Lease) error {
+			if l.State != LeaseEnded {
+				e.desk.add(&l)
+			}
+			return nil
+		})
+	})
+}
+
+// keepLeases ends leases and gives hosts to who waits, when their time comes.
+func (e *Executor) keepLeases() {
+	for {
+		e.desk.mu.Lock()
+		e.desk.settle(time.Now())
+		if len(e.desk.changed) > 0 {
+			if err := e.storeDesk(e.background, Principal{}, "", nil); err != nil && e.background.Err() == nil {
+				e.log.Error("cannot store leases", "error", err)
+			}
+		}
+		e.desk.turn()
+		wait := e.desk.next(time.Now())
+		woken := e.desk.woken
+		e.desk.mu.Unlock()
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-woken:
+			t.Stop()
+		case <-e.background.Done():
+			t.Stop()
+			return
+		}
+	}
+}

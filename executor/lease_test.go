@@ -1,0 +1,211 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"tfw/executor"
+	"tfw/inventory"
+)
+
+var (
+	ann = executor.Principal{Name: "ann", Role: executor.Operator}
+	bob = executor.Principal{Name: "bob", Role: executor.Operator}
+)
+
+func hour(target string) executor.LeaseRequest {
+	return executor.LeaseRequest{Target: target, For: executor.Duration(time.Hour), Purpose: "soak"}
+}
+
+func TestLeaseKeepsOthersOut(t *testing.T) {
+	l := newLab(t, "h[1-3]")
+	lease, err := l.Lease(t.Context(), ann, hour("h[1-2]"))
+	if err != nil || lease.State != executor.LeaseHeld {
+		t.Fatal(lease, err)
+	}
+	_, err = l.Submit(t.Context(), bob, request("sh", shParams{"say x"}))
+	if !errors.Is(err, executor.ErrLeased) || !strings.Contains(err.Error(), "h[1-2]") || !strings.Contains(err.Error(), "of ann (soak)") {
+		t.Errorf("bob's run: %v", err)
+	}
+	if _, err := l.Lease(t.Context(), bob, hour("h[2-3]")); !errors.Is(err, executor.ErrLeased) {
+		t.Errorf("bob's lease: %v", err)
+	}
+	run, err := l.Submit(t.Context(), ann, request("sh", shParams{"say x"}))
+	if err != nil || l.wait(run).Verdict != executor.Passed {
+		t.Errorf("ann's own run: %v", err)
+	}
+	if err := l.Release(t.Context(), bob, lease.ID, "mine"); !errors.Is(err, executor.ErrNotFound) {
+		t.Errorf("bob broke it: %v", err)
+	}
+	if err := l.Release(t.Context(), me, lease.ID, ""); !errors.Is(err, executor.ErrBadRequest) {
+		t.Errorf("broken without a reason: %v", err)
+	}
+	if err := l.Release(t.Context(), me, lease.ID, "fire"); err != nil {
+		t.Fatal(err)
+	}
+	if run, err = l.Submit(t.Context(), bob, request("sh", shParams{"say x"})); err != nil || l.wait(run).Verdict != executor.Passed {
+		t.Errorf("bob's run after the release: %v", err)
+	}
+}
+
+func TestLeasesQueueAllOrNoneAndSurviveRestarts(t *testing.T) {
+	l := newLab(t, "h[1-3]")
+	first, err := l.Lease(t.Context(), ann, hour("h1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := hour("h[1-3]")
+	req.Wait = executor.Duration(time.Hour)
+	second, err := l.Lease(t.Context(), bob, req)
+	if err != nil || second.State != executor.LeaseWaiting {
+		t.Fatal(second, err)
+	}
+	if _, err := l.Lease(t.Context(), ann, hour("h3")); !errors.Is(err, executor.ErrLeased) {
+		t.Errorf("a younger lease overtook: %v", err)
+	}
+	l.drain()
+	l.start(l.store)
+	if err := l.Release(t.Context(), ann, first.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	got, err := l.WaitLease(ctx, bob, second.ID)
+	if err != nil || len(got.Hosts) != 3 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func TestLeaseExpiresByItself(t *testing.T) {
+	l := newLab(t, "h1")
+	req := hour("h1")
+	req.For = executor.Duration(100 * time.Millisecond)
+	if _, err := l.Lease(t.Context(), ann, req); err != nil {
+		t.Fatal(err)
+	}
+	req.Wait = executor.Duration(10 * time.Second)
+	waiting, err := l.Lease(t.Context(), bob, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if got, err := l.WaitLease(ctx, bob, waiting.ID); err != nil || got.Holder != "bob" {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func TestExclusiveHostsTakeOneRunAtATime(t *testing.T) {
+	l := newLab(t, "h1")
+	l.inv = exclusive(t)
+	var runs []*executor.Run
+	for range 5 {
+		runs = append(runs, l.submit(request("sh", shParams{"say in\npause 30\nsay out"})))
+	}
+	var spans []executor.HostResult
+	for _, r := range runs {
+		spans = append(spans, l.wait(r).Hosts[0])
+	}
+	l.hosts.mu.Lock()
+	most := l.hosts.most
+	l.hosts.mu.Unlock()
+	if most != 1 {
+		t.Errorf("%d commands at a time on an exclusive host: %+v", most, spans)
+	}
+}
+
+func exclusive(t *testing.T) *inventory.Inventory {
+	inv, err := inventory.Parse("inventory.yaml", []byte("version: 1\ngroups:\n  duts:\n    isolation: exclusive\n    hosts:\n      h1: {plugins: [work]}\n"), inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inv
+}
+
+// TestNoTwoHolders lets users take, renew and release leases at random and checks
+// after each step that no host has two holders, and at the end that no one waits for a free host.
+func TestNoTwoHolders(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		l := newLab(t, "h[1-4]")
+		defer l.drain()
+		var mu sync.Mutex
+		for step := range rapid.IntRange(5, 30).Draw(rt, "steps") {
+			who := executor.Principal{Name: fmt.Sprintf("u%d", rapid.IntRange(1, 3).Draw(rt, "who")), Role: executor.Operator}
+			all, err := l.Leases(t.Context(), me)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if len(all) > 0 && rapid.Bool().Draw(rt, "release") {
+				one := all[rapid.IntRange(0, len(all)-1).Draw(rt, "which")]
+				if err := l.Release(t.Context(), me, one.ID, "step"); err != nil {
+					rt.Fatal(err)
+				}
+			} else {
+				req := hour(rapid.SampledFrom([]string{"h1", "h[1-2]", "h[2-4]", "all"}).Draw(rt, "target"))
+				req.Wait = executor.Duration(time.Hour)
+				req.Count = rapid.IntRange(0, 1).Draw(rt, "count")
+				if _, err := l.Lease(t.Context(), who, req); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			mu.Lock()
+			checkHolders(rt, l, step)
+			mu.Unlock()
+		}
+	})
+}
+
+func checkHolders(rt *rapid.T, l *lab, step int) {
+	all, err := l.Leases(context.Background(), me)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	holder := map[string]string{}
+	for _, lease := range all {
+		if lease.State != executor.LeaseHeld {
+			continue
+		}
+		for _, h := range lease.Hosts {
+			if other, taken := holder[h]; taken {
+				rt.Fatalf("step %d: %s is held by %s and %s", step, h, other, lease.ID)
+			}
+			holder[h] = lease.ID
+		}
+	}
+	if len(holder) == 0 && len(all) > 0 {
+		rt.Fatalf("step %d: every host is free and %d leases wait", step, len(all))
+	}
+}
+
+func TestAuditChainFindsAnAlteredByte(t *testing.T) {
+	l := newLab(t, "h1")
+	l.wait(l.submit(request("sh", shParams{"say x"})))
+	if _, err := l.Lease(t.Context(), ann, hour("h1")); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = l.Submit(t.Context(), bob, request("sh", shParams{"say x"}))
+	all, err := l.Audit(t.Context(), me, executor.AuditFilter{})
+	if err != nil || len(all) != 3 || all[2].Outcome != "refused" || all[2].Who != "bob" {
+		t.Fatalf("%+v %v", all, err)
+	}
+	if n, err := l.VerifyAudit(t.Context(), me); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	err = l.store.Update(t.Context(), func(tx executor.Tx) error {
+		raw, _ := tx.Get("audit", fmt.Sprintf("%016x", 2))
+		return tx.Put("audit", fmt.Sprintf("%016x", 2), []byte(strings.Replace(string(raw), "ann", "bob", 1)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
+		t.Errorf("an altered line was not found: %v", err)
+	}
+}
