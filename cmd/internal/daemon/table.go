@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// setting is one thing that can be set: as KEY in the file, as TFW_KEY in the
+// environment, as --key on the command line.
+type setting struct {
+	key     string
+	def     string
+	usage   string
+	kind    kind
+	choices []string // of a word
+}
+
+// kind says how a setting's text is read.
+type kind int
+
+const (
+	word kind = iota
+	yes
+	count
+	span
+	size
+)
+
+// table is every setting of tfwd: flags, environment, file, --print-config and
+// the checks are all made from it.
+func table() []setting {
+	return []setting{
+		{key: "inventory", def: "inventory.yaml", usage: "the lab's hosts: a YAML file, or an executable that prints Ansible's JSON"},
+		{key: "data", def: stateDir(), usage: "directory of runs, logs, artifacts and tokens; one tfwd at a time"},
+		{key: "listen", def: "127.0.0.1:8774", usage: "address of the REST API; \"none\" for the socket only"},
+		{key: "socket", usage: "unix socket of the REST API (default DATA/tfwd.sock)"},
+		{key: "tls_cert", usage: "certificate file (PEM); read again on SIGHUP"},
+		{key: "tls_key", usage: "key file of the certificate (PEM)"},
+		{key: "no_auth", def: "false", kind: yes, usage: "ask for no token; on loopback and the socket only"},
+		{key: "insecure", def: "false", kind: yes, usage: "allow another address than loopback without TLS"},
+		{key: "plugins_dir", usage: "directory of plugins made of scripts (default plugins.d beside the inventory)"},
+		{key: "log_level", def: "info", choices: []string{"debug", "info", "warn", "error"}, usage: "debug, info, warn or error"},
+		{key: "log_format", def: "text", choices: []string{"text", "json"}, usage: "text or json"},
+		{key: "parallel", def: "256", kind: count, usage: "hosts of one run at a time"},
+		{key: "max_runs", def: "1000", kind: count, usage: "runs at a time"},
+		{key: "lost_after", def: "24h", kind: span, usage: "a host out of reach this long is given up"},
+		{key: "grace", def: "10s", kind: span, usage: "between TERM and KILL of a cancel"},
+		{key: "drain_timeout", def: "10s", kind: span, usage: "how long a stop may take"},
+		{key: "max_output", def: "4GiB", kind: size, usage: "output kept of one host of a run"},
+		{key: "max_run_output", def: "64GiB", kind: size, usage: "output kept of one run"},
+		{key: "artifact_limit", def: "4GiB", kind: size, usage: "size of one artifact"},
+		{key: "keep_logs", def: "30d", kind: span, usage: "logs older than this are dropped; 0 keeps them"},
+		{key: "keep_log_size", def: "0", kind: size, usage: "the oldest logs beyond this are dropped; 0 keeps them"},
+	}
+}
+
+// stateDir is $XDG_STATE_HOME/tfw, the same for tfwctl.
+func stateDir() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "tfw")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "tfw-state"
+	}
+	return filepath.Join(home, ".local", "state", "tfw")
+}
+
+// read turns a setting's text into its value.
+func (s setting) read(text string) (any, error) {
+	switch s.kind {
+	case yes:
+		return readYes(text)
+	case count:
+		return readCount(text)
+	case span:
+		return readSpan(text)
+	case size:
+		return readSize(text)
+	}
+	if len(s.choices) == 0 {
+		return text, nil
+	}
+	for _, c := range s.choices {
+		if text == c {
+			return text, nil
+		}
+	}
+	return nil, fmt.Errorf("got %q, want %s", text, s.usage)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"tfw/cmd/tfwctl/lines"
+)
+
+// grid is a table for people: a head, rows, and columns that may be cut where
+// the terminal is too narrow.
+type grid struct {
+	head []string
+	rows [][]cell
+	wide int // the column that gives way first
+}
+
+// cell is a text and the colour that means something, or "".
+type cell struct{ text, colour string }
+
+func plainRow(texts ...string) []cell {
+	row := make([]cell, len(texts))
+	for i, t := range texts {
+		row[i] = cell{text: t}
+	}
+	return row
+}
+
+// print writes the grid to f. What is piped is never cut.
+func (g grid) print(a *app, f *os.File) error {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatDefault
+	t.SetStyle(style)
+	t.AppendHeader(pretty(plainRow(g.head...), nil))
+	painted := a.painter(f)
+	for _, row := range g.rows {
+		t.AppendRow(pretty(row, painted))
+	}
+	if limit := width(f); limit > 0 {
+		t.SetColumnConfigs(g.fit(limit))
+	}
+	var b strings.Builder
+	for line := range strings.SplitSeq(t.Render(), "\n") {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	_, err := f.WriteString(b.String())
+	return err
+}
+
+func pretty(row []cell, painted func(code, text string) string) table.Row {
+	out := make(table.Row, len(row))
+	for i, c := range row {
+		shown := string(lines.Safe([]byte(strings.ReplaceAll(c.text, "\n", " "))))
+		if shown == "" {
+			shown = "-"
+		}
+		if c.colour != "" && painted != nil {
+			shown = painted(c.colour, shown)
+		}
+		out[i] = shown
+	}
+	return out
+}
+
+// fit cuts the wide column so that rows are no longer than limit.
+func (g grid) fit(limit int) []table.ColumnConfig {
+	widths := make([]int, len(g.head))
+	total := 0
+	for i := range widths {
+		widths[i] = text.RuneWidthWithoutEscSequences(g.head[i])
+		for _, row := range g.rows {
+			widths[i] = max(widths[i], text.RuneWidthWithoutEscSequences(row[i].text))
+		}
+		total += widths[i] + 2
+	}
+	if total <= limit {
+		return nil
+	}
+	room := max(widths[g.wide]-(total-limit), 12)
+	return []table.ColumnConfig{{
+		Number: g.wide + 1, WidthMax: room,
+		WidthMaxEnforcer: func(s string, n int) string { return text.Snip(s, n, "…") },
+	}}
+}
