@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// cobraUsage marks an error of flags or arguments.
+type cobraUsage struct{ error }
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tfwctl",
+		Short: "Run things on the hosts of a lab, exactly once",
+		Long: `tfwctl runs commands and plugin methods on the hosts of a lab over plain SSH.
+What it starts on a host runs exactly once and outlives cut connections, killed
+controllers and upgrades; every byte of output is kept.
+
+With --server (or TFW_SERVER, or a context) it speaks to that controller, tfwd.
+Without, it speaks to the tfwd of this machine's user if one is running, else it
+does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
+		Example: `  tfwctl lab up                      a throw-away lab to try things on
+  tfwctl hosts                       what there is
+  tfwctl exec duts -- uname -r       run a command on a group
+  tfwctl logs -f last                follow the last run`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Sprintf("%q: no such command (see: tfwctl --help)", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.printConfig {
+				return a.printConfig()
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.resolve() },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cobraUsage{fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
+	})
+	fs := root.PersistentFlags()
+	fs.StringVar(&a.flags.server, "server", "", "`URL` of the controller: http://HOST:PORT, https://... or unix:///PATH (TFW_SERVER)")
+	fs.StringVar(&a.flags.token, "token", "", "token for it (TFW_TOKEN, which other users of the machine cannot see)")
+	fs.StringVarP(&a.flags.inventory, "inventory", "i", "", "inventory `FILE` when there is no controller (default inventory.yaml)")
+	fs.StringVarP(&a.flags.output, "output", "o", "", "`FORMAT`: table, json, yaml or jsonl")
+	fs.StringVar(&a.flags.context, "context", "", "`NAME` of a context (see: tfwctl config)")
+	fs.BoolVar(&a.flags.noColor, "no-color", false, "no colours (NO_COLOR)")
+	fs.BoolVarP(&a.flags.verbose, "verbose", "v", false, "say what happens, with the ids of requests")
+	root.Flags().BoolVar(&a.flags.printConfig, "print-config", false, "show the settings and where each came from")
+	for _, c := range commands(a) {
+		root.AddCommand(c)
+	}
+	usageArgs(root)
+	return root
+}
+
+// usageArgs makes every complaint about arguments a usage error with the next step.
+func usageArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil && cmd.HasParent() {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			var ours usageError
+			if err == nil || errors.As(err, &ours) {
+				return err
+			}
+			return cobraUsage{fmt.Errorf("%w; usage: %s (see: %s --help)", err, c.UseLine(), c.CommandPath())}
+		}
+	}
+	for _, c := range cmd.Commands() {
+		usageArgs(c)
+	}
+}
+
+// group is a command that only holds others.
+func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(sub...)
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Sprintf("%q: no such command (see: %s --help)", args[0], c.CommandPath())}
+		}
+		return c.Help()
+	}
+	return cmd
+}
+
+// commands lists what tfwctl can do, in the order of the help page's groups.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newExec(a), newRun(a),
+		newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
+		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
+		newInventory(a), newToken(a), newConfig(a),
+		newVersion(a), newCompletion(a),
+	}
+}
+
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
+		Example: "  tfwctl version\n  tfwctl version -o json",
+		RunE: func(*cobra.Command, []string) error {
+			return a.emit(map[string]string{"version": version(), "go": goVersion()}, func() error {
+				a.printf("tfwctl %s (%s)\n", version(), goVersion())
+				return nil
+			})
+		},
+	}
+}
+
+func newCompletion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "completion bash|zsh|fish", Short: "Print the completion script of a shell",
+		Long: `Print a script that teaches a shell to complete tfwctl's commands, flags, hosts,
+groups, plugins, methods and runs.`,
+		Example: `  source <(tfwctl completion bash)                       # now; in ~/.bashrc for good
+  tfwctl completion zsh >"${fpath[1]}/_tfwctl"
+  tfwctl completion fish >~/.config/fish/completions/tfwctl.fish`,
+		Args: cobra.ExactArgs(1), ValidArgs: []string{"bash", "zsh", "fish"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var w io.Writer = a.out
+			switch root := cmd.Root(); strings.ToLower(args[0]) {
+			case "bash":
+				return root.GenBashCompletionV2(w, true)
+			case "zsh":
+				return root.GenZshCompletion(w)
+			case "fish":
+				return root.GenFishCompletion(w, true)
+			}
+			return usageError{fmt.Sprintf("%q: want bash, zsh or fish", args[0])}
+		},
+	}
+}
