@@ -16,7 +16,12 @@ const (
 	grey   = "90"
 )
 
-func paint(code, text string) string { return "\x1b[" + code + "m" + text + "\x1b[0m" }
+func paint(code, text string) string {
+	if code == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
 
 // painter colours text for f, or not at all.
 func (a *app) painter(f *os.File) func(code, text string) string {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"tfw/api"
-	"tfw/cmd/internal/controller"
+	"tfw/cmd/controller"
 	"tfw/executor"
 )
 
@@ -33,7 +33,7 @@ func (c *connection) close() {
 }
 
 func connect(ctx context.Context, a *app) (*connection, error) {
-	opts := []api.Option{api.WithUserAgent("tfwctl/" + version()), api.WithPatience(patience)}
+	opts := []api.Option{api.WithUserAgent("tfwctl/" + versionText()), api.WithPatience(patience)}
 	if server := a.setting.server; server.value != "" {
 		if !strings.Contains(server.value, "://") {
 			server.value = "http://" + server.value
@@ -170,7 +170,7 @@ func (l *local) embed(ctx context.Context, state string) error {
 		level = slog.LevelInfo
 	}
 	own, err := controller.Start(ctx, controller.Config{
-		Inventory: l.a.setting.inventory.value, Data: state, Listener: ln, Embedded: true, NoAuth: true, Version: version(),
+		Inventory: l.a.setting.inventory.value, Data: state, Listener: ln, Embedded: true, NoAuth: true, Version: versionText(),
 		Log: slog.New(slog.NewTextHandler(l.a.err, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {

@@ -109,8 +109,8 @@ func newVersion(a *app) *cobra.Command {
 		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
 		Example: "  tfwctl version\n  tfwctl version -o json",
 		RunE: func(*cobra.Command, []string) error {
-			return a.emit(map[string]string{"version": version(), "go": goVersion()}, func() error {
-				a.printf("tfwctl %s (%s)\n", version(), goVersion())
+			return a.emit(map[string]string{"version": versionText(), "go": goVersion()}, func() error {
+				a.printf("tfwctl %s (%s)\n", versionText(), goVersion())
 				return nil
 			})
 		},

@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// release is set by the linker: -X main.release=v1.2.3.
-var release string
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
 
-// version is the release, or what is known of the source it was built from.
-func version() string {
-	if release != "" {
-		return release
+// versionText is the release, or what is known of the source it was built from.
+func versionText() string {
+	if version != "" {
+		return version
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

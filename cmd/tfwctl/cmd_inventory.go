@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tfw/inventory"
+)
+
+func newInventory(a *app) *cobra.Command {
+	return group(&cobra.Command{
+		Use: "inventory", Short: "Check the inventory file, and reckon with sets of hosts",
+		Example: "  tfwctl inventory check\n  tfwctl inventory status\n  tfwctl inventory expand 'dut[01-24/2],gw'",
+	}, newInventoryCheck(a), newInventoryStatus(a), newInventoryExpand(a), newInventoryFold(a))
+}
+
+func newInventoryCheck(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "check [FILE]", Short: "Find every mistake in an inventory file",
+		Long:    "Read an inventory file as the controller would and show every mistake with its line. Nothing is contacted.",
+		Example: "  tfwctl inventory check\n  tfwctl inventory check lab/inventory.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inv, file, err := a.loadInventory(cmd, args)
+			var problems inventory.Problems
+			if errors.As(err, &problems) {
+				if a.setting.output.value != "table" {
+					if err := a.emit(problems, nil); err != nil {
+						return err
+					}
+				} else if err := problems.Print(a.err); err != nil {
+					return err
+				}
+				return usageError{fmt.Sprintf("%s: %s", file, counted(len(problems), "problem"))}
+			}
+			if err != nil {
+				return err
+			}
+			warnings := inventory.Problems(inv.Warnings())
+			report := map[string]any{"file": file, "hosts": len(inv.Hosts()), "groups": len(inv.Groups()), "revision": inv.Revision(), "warnings": warnings}
+			return a.emit(report, func() error {
+				if err := warnings.Print(a.err); err != nil {
+					return err
+				}
+				a.printf("%s: ok, %s in %s\n", file, counted(len(inv.Hosts()), "host"), counted(len(inv.Groups()), "group"))
+				return nil
+			})
+		},
+	}
+}
+
+// loadInventory reads the file named, or the one in force.
+func (a *app) loadInventory(cmd *cobra.Command, args []string) (*inventory.Inventory, string, error) {
+	file := a.setting.inventory.value
+	if len(args) > 0 {
+		file = args[0]
+	}
+	known, err := a.localPlugins(file)
+	if err != nil {
+		return nil, file, err
+	}
+	inv, err := inventory.Load(cmd.Context(), file, inventory.Options{Plugins: known})
+	return inv, file, err
+}
+
+func newInventoryStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Tell which inventory is in use, and whether the last edit was taken",
+		Example: "  tfwctl inventory status", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			s, err := client.InventoryStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			err = a.emit(s, func() error {
+				a.field("source", s.Source)
+				a.field("revision", s.Revision)
+				a.field("loaded", since(s.Loaded))
+				a.field("hosts", fmt.Sprint(s.Hosts))
+				a.field("groups", fmt.Sprint(s.Groups))
+				if s.Problem != "" {
+					a.printf("\n%s\n", a.painter(a.out)(red, "the last edit was not taken; the inventory above is in use"))
+					a.printf("%s\n", s.Problem)
+				}
+				return nil
+			})
+			if err == nil && s.Problem != "" {
+				return statusError(exitFailed)
+			}
+			return err
+		},
+	}
+}
+
+func newInventoryExpand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "expand SET...", Short: "Print the names of a folded set, one a line",
+		Example: "  tfwctl inventory expand 'dut[01-24/2],gw'\n  tfwctl inventory expand 'r[1-2]s[1-8]' | wc -l",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(_ *cobra.Command, args []string) error {
+			names, err := inventory.Expand(strings.Join(args, ","))
+			if err != nil {
+				return usageError{err.Error()}
+			}
+			return a.emit(names, func() error {
+				w := bufio.NewWriter(a.out)
+				for _, n := range names {
+					w.WriteString(n + "\n")
+				}
+				return w.Flush()
+			})
+		},
+	}
+}
+
+func newInventoryFold(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "fold [NAME...]", Short: "Print one folded set of names",
+		Long:              "Fold the names given as arguments, or on standard input (between spaces, commas or newlines). Folded sets are names too.",
+		Example:           "  tfwctl inventory fold dut01 dut02 dut03\n  tfwctl hosts --names | tfwctl inventory fold",
+		ValidArgsFunction: a.completeHost,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				text, err := readAtMost(a.in, 16<<20)
+				if err != nil {
+					return usageError{"standard input: " + err.Error()}
+				}
+				args = strings.Fields(string(text))
+			}
+			names, err := namesIn(args)
+			if err != nil {
+				return err
+			}
+			folded := fold(names)
+			return a.emit(folded, func() error {
+				a.printf("%s\n", folded)
+				return nil
+			})
+		},
+	}
+}
+
+// namesIn expands what is folded already, and leaves the other names as they are.
+func namesIn(words []string) ([]string, error) {
+	var names []string
+	for _, w := range words {
+		w = strings.Trim(w, ",")
+		if w == "" {
+			continue
+		}
+		if !strings.ContainsAny(w, "[],") {
+			names = append(names, w)
+			continue
+		}
+		more, err := inventory.Expand(w)
+		if err != nil {
+			return nil, usageError{err.Error()}
+		}
+		names = append(names, more...)
+	}
+	if len(names) == 0 {
+		return nil, usageError{"no names given (as arguments, or on standard input)"}
+	}
+	return names, nil
+}
