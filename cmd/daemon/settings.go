@@ -32,7 +32,6 @@ type settings struct {
 	Grace         time.Duration `koanf:"grace"`
 	DrainTimeout  time.Duration `koanf:"drain_timeout"`
 	MaxOutput     int64         `koanf:"max_output"`
-	MaxRunOutput  int64         `koanf:"max_run_output"`
 	ArtifactLimit int64         `koanf:"artifact_limit"`
 	KeepLogs      time.Duration `koanf:"keep_logs"`
 	KeepLogSize   int64         `koanf:"keep_log_size"`
@@ -79,7 +78,7 @@ func merge(layers ...layer) (merged, error) {
 		}
 	}
 	if wrong != nil {
-		return merged{}, usageError(strings.Join(wrong, "\ntfwd: "))
+		return merged{}, usageError(strings.Join(wrong, "\n"))
 	}
 	var m merged
 	for _, s := range table() {

@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+
+	"tfw/cmd/controller"
 )
 
 // setting is one thing that can be set: as KEY in the file, as TFW_KEY in the
@@ -32,7 +32,7 @@ const (
 func table() []setting {
 	return []setting{
 		{key: "inventory", def: "inventory.yaml", usage: "the lab's hosts: a YAML file, or an executable that prints Ansible's JSON"},
-		{key: "data", def: stateDir(), usage: "directory of runs, logs, artifacts and tokens; one tfwd at a time"},
+		{key: "data", def: controller.StateDir(), usage: "directory of runs, logs, artifacts and tokens; one tfwd at a time"},
 		{key: "listen", def: "127.0.0.1:8774", usage: "address of the REST API; \"none\" for the socket only"},
 		{key: "socket", usage: "unix socket of the REST API (default DATA/tfwd.sock)"},
 		{key: "tls_cert", usage: "certificate file (PEM); read again on SIGHUP"},
@@ -48,23 +48,10 @@ func table() []setting {
 		{key: "grace", def: "10s", kind: span, usage: "between TERM and KILL of a cancel"},
 		{key: "drain_timeout", def: "10s", kind: span, usage: "how long a stop may take"},
 		{key: "max_output", def: "4GiB", kind: size, usage: "output kept of one host of a run"},
-		{key: "max_run_output", def: "64GiB", kind: size, usage: "output kept of one run"},
 		{key: "artifact_limit", def: "4GiB", kind: size, usage: "size of one artifact"},
 		{key: "keep_logs", def: "30d", kind: span, usage: "logs older than this are dropped; 0 keeps them"},
 		{key: "keep_log_size", def: "0", kind: size, usage: "the oldest logs beyond this are dropped; 0 keeps them"},
 	}
-}
-
-// stateDir is $XDG_STATE_HOME/tfw, the same for tfwctl.
-func stateDir() string {
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "tfw")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "tfw-state"
-	}
-	return filepath.Join(home, ".local", "state", "tfw")
 }
 
 // read turns a setting's text into its value.

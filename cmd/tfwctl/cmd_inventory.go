@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tfw/cmd/controller"
 	"tfw/inventory"
 )
 
@@ -170,4 +171,13 @@ func namesIn(words []string) ([]string, error) {
 		return nil, usageError{"no names given (as arguments, or on standard input)"}
 	}
 	return names, nil
+}
+
+// localPlugins names the plugins that an inventory may declare here.
+func (a *app) localPlugins(file string) ([]string, error) {
+	registry, err := controller.Registry(file, a.env("TFW_PLUGINS_DIR"))
+	if err != nil {
+		return nil, err
+	}
+	return registry.Names(), nil
 }

@@ -133,7 +133,7 @@ func (l *local) owner(ctx context.Context, state string) (net.Conn, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // no owner is no error
 	}
-	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", o.Socket)
+	conn, err := dialOwner(ctx, o)
 	if err != nil {
 		return nil, nil //nolint:nilerr // it has ended; its socket was left
 	}
@@ -143,6 +143,10 @@ func (l *local) owner(ctx context.Context, state string) (net.Conn, error) {
 	}
 	l.a.debug("controller: process %d at %s", o.PID, o.Socket)
 	return conn, nil
+}
+
+func dialOwner(ctx context.Context, o controller.Owner) (net.Conn, error) {
+	return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", o.Socket)
 }
 
 // agrees refuses to act on another lab than the one that was asked for.

@@ -100,7 +100,7 @@ func commands(a *app) []*cobra.Command {
 		newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
 		newInventory(a), newToken(a), newConfig(a),
-		newVersion(a), newCompletion(a),
+		newVersion(a), newCompletion(a), newBackground(a),
 	}
 }
 

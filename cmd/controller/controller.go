@@ -1,0 +1,275 @@
+// Package controller wires the rooms into one running controller: inventory,
+// store, SSH transport, plugins, executor and the REST API. tfwd is one in a
+// process of its own; tfwctl starts one in its process when there is no other.
+package controller
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tfw/api"
+	"tfw/executor"
+	"tfw/executor/bolt"
+	"tfw/executor/ssh"
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// Config is what a [Controller] is made of. Inventory and Data are required.
+type Config struct {
+	Inventory  string // file; a relative path is of the working directory
+	Data       string // directory of all state, 0700, one process at a time
+	PluginsDir string // plugins made of scripts; "": plugins.d beside the inventory
+
+	Listen   string       // address of the REST API; "" or "none": the socket only
+	Socket   string       // unix socket; "": tfwd.sock in Data
+	Listener net.Listener // served too, such as one of api.Pipe
+	TLSCert  string       // PEM files; both or none
+	TLSKey   string
+	NoAuth   bool // ask for no token; on loopback only
+	Insecure bool // Listen may be another address than loopback without TLS
+	Embedded bool // in the process of a tfwctl
+
+	Log     *slog.Logger // nil: nothing is logged
+	Version string
+
+	// Bounds of the executor; 0 is its default.
+	Parallel, MaxRuns        int
+	LostAfter, Grace         time.Duration
+	MaxOutput, ArtifactLimit int64
+	KeepLogs                 time.Duration // logs older than it are dropped; 0 keeps them
+	KeepLogSize              int64         // the oldest logs beyond it are dropped; 0 keeps them
+}
+
+// Controller is one running controller. Safe for concurrent use.
+type Controller struct {
+	cfg   Config
+	log   *slog.Logger
+	owner Owner
+
+	store     *bolt.Store
+	transport *ssh.Transport
+	registry  *plugins.Registry
+	live      *inventory.Live
+	exec      *executor.Executor
+	hook      atomic.Pointer[executor.Executor] // exec, for the inventory's watcher
+	server    *api.Server
+	cert      atomic.Pointer[tls.Certificate]
+	http      net.Listener // nil: none
+
+	stop    context.CancelFunc // of the background work
+	work    sync.WaitGroup
+	failed  chan error // a listener that broke
+	closing sync.Once
+	closed  error
+}
+
+// Start brings a controller up: when it returns, what was running before is taken
+// up again and the API answers. ctx bounds the start only. The error wraps executor.ErrLocked when another
+// process has the data directory, inventory.Problems when the inventory has mistakes, and [ErrRefused] for
+// settings that would not be safe.
+func Start(ctx context.Context, cfg Config) (*Controller, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	background, stop := context.WithCancel(context.Background())
+	c := &Controller{cfg: cfg, log: cfg.Log, stop: stop, failed: make(chan error, 4)}
+	for _, step := range []func(ctx context.Context) error{
+		c.openStore, c.readPlugins, c.readInventory, c.makeExecutor, c.serve,
+	} {
+		if err := step(ctx); err != nil {
+			stop()
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return nil, errors.Join(err, c.Close(closing))
+		}
+	}
+	c.work.Add(1)
+	go func() {
+		defer c.work.Done()
+		c.retain(background)
+	}()
+	return c, nil
+}
+
+func (c *Controller) openStore(ctx context.Context) (err error) {
+	c.store, err = bolt.Open(ctx, bolt.Options{Dir: c.cfg.Data, Log: c.log})
+	return err
+}
+
+func (c *Controller) readPlugins(context.Context) (err error) {
+	c.registry, err = Registry(c.cfg.Inventory, c.cfg.PluginsDir)
+	return err
+}
+
+// Registry holds the plugins that come with tfw and those of a directory; "" is
+// plugins.d beside the inventory, which need not be there.
+func Registry(inventoryFile, dir string) (*plugins.Registry, error) {
+	all := plugins.Builtin()
+	return plugins.NewRegistry(all...)
+}
+
+func (c *Controller) readInventory(ctx context.Context) error {
+	path, err := filepath.Abs(c.cfg.Inventory)
+	if err != nil {
+		return err
+	}
+	c.cfg.Inventory = path
+	opt := inventory.Options{Plugins: c.registry.Names(), CacheDir: filepath.Join(c.cfg.Data, "inventory")}
+	// The watching goes on after the start: Close ends it.
+	c.live, err = inventory.NewLive(context.WithoutCancel(ctx), path, opt, func(_ *inventory.Inventory, s inventory.Status) {
+		if s.Error != "" {
+			c.log.Error("inventory: the edit is not taken, the last good one stays in use", "error", s.Error)
+			return
+		}
+		c.log.Info("inventory: reloaded", "revision", s.Revision, "hosts", s.Hosts)
+		if e := c.hook.Load(); e != nil {
+			if err := e.InventoryChanged(context.Background()); err != nil {
+				c.log.Error("inventory: new hosts have no ids yet", "error", err)
+			}
+		}
+	})
+	return err
+}
+
+func (c *Controller) makeExecutor(ctx context.Context) (err error) {
+	c.transport = ssh.New(ssh.Options{Logger: c.log})
+	c.exec, err = executor.New(executor.Config{
+		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current,
+		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,
+		Parallel: c.cfg.Parallel, MaxRuns: c.cfg.MaxRuns, LostAfter: c.cfg.LostAfter, Grace: c.cfg.Grace,
+		MaxOutput: c.cfg.MaxOutput, ArtifactLimit: c.cfg.ArtifactLimit,
+	})
+	if err != nil {
+		return err
+	}
+	c.hook.Store(c.exec)
+	return c.exec.Recover(ctx)
+}
+
+// Addr is the address of the REST API, nil when it is on the socket only.
+func (c *Controller) Addr() net.Addr {
+	if c.http == nil {
+		return nil
+	}
+	return c.http.Addr()
+}
+
+// URL is where the REST API answers: "http://127.0.0.1:8774" or "unix:///...".
+func (c *Controller) URL() string {
+	if c.http == nil {
+		return "unix://" + c.owner.Socket
+	}
+	if c.cfg.TLSCert != "" {
+		return "https://" + c.http.Addr().String()
+	}
+	return "http://" + c.http.Addr().String()
+}
+
+// Failed gives the error of a listener that broke; the controller is of no use then.
+func (c *Controller) Failed() <-chan error { return c.failed }
+
+// Idle reports whether no run is under way.
+func (c *Controller) Idle(ctx context.Context) (bool, error) {
+	for _, state := range []executor.State{executor.Running, executor.Queued} {
+		runs, _, err := c.exec.Runs(ctx, executor.Local("tfw"), executor.RunFilter{State: state, Limit: 1})
+		if err != nil || len(runs) > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Reload reads the inventory and the certificate again. On an error the ones in use stay.
+func (c *Controller) Reload(ctx context.Context) error {
+	return errors.Join(c.live.Reload(ctx), c.loadCert())
+}
+
+// Close drains: no new runs, those under way go on on their hosts and the next
+// controller takes them up. When ctx ends it gives up waiting. Closing twice is no error.
+func (c *Controller) Close(ctx context.Context) error {
+	c.closing.Do(func() { c.closed = c.close(ctx) })
+	return c.closed
+}
+
+func (c *Controller) close(ctx context.Context) error {
+	var errs []error
+	c.stop()
+	if c.exec != nil {
+		errs = append(errs, c.exec.Drain(ctx))
+	}
+	if c.server != nil {
+		errs = append(errs, c.server.Shutdown(ctx))
+	}
+	c.disown()
+	c.work.Wait()
+	if c.transport != nil {
+		errs = append(errs, c.transport.Close())
+	}
+	if c.live != nil {
+		c.live.Close()
+	}
+	if c.store != nil {
+		errs = append(errs, c.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// retain drops old logs, at the start and every hour.
+func (c *Controller) retain(ctx context.Context) {
+	if c.cfg.KeepLogs == 0 && c.cfg.KeepLogSize == 0 {
+		return
+	}
+	for {
+		dropped, err := c.store.Retain(ctx, c.cfg.KeepLogs, c.cfg.KeepLogSize)
+		if err != nil && ctx.Err() == nil {
+			c.log.Error("logs: old ones could not be dropped", "error", err)
+		}
+		if len(dropped) > 0 {
+			c.log.Info("logs: old ones were dropped", "shards", dropped)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Hour):
+		}
+	}
+}
+
+// status tells the API how the inventory in use came to be.
+func (c *Controller) status() api.InventoryStatus {
+	s := c.live.Status()
+	return api.InventoryStatus{
+		Source: c.cfg.Inventory, Revision: s.Revision, Loaded: s.Loaded,
+		Hosts: s.Hosts, Groups: s.Groups, Checked: s.Failed, Problem: s.Error,
+	}
+}
+
+// private makes a file that only its owner may read, whole or not at all.
+func private(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.Rename(f.Name(), path)
+}
