@@ -1,16 +1,20 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	xssh "golang.org/x/crypto/ssh"
 
+	"tfw/executor"
+	"tfw/executor/executortest"
 	"tfw/inventory"
 )
 
@@ -27,6 +31,21 @@ func (s *sshd) hundred() []*inventory.Host {
 		hosts = append(hosts, &h)
 	}
 	return hosts
+}
+
+// clientCPU reports the CPU time of this process per operation: it says more than the
+// wall clock on a busy machine.
+func clientCPU(b *testing.B) func() {
+	b.Helper()
+	used := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := used()
+	return func() { b.ReportMetric(float64((used()-before).Milliseconds())/float64(b.N), "cpu-ms/op") }
 }
 
 func fanOut(t testing.TB, tr *Transport, hosts []*inventory.Host) {
@@ -67,8 +86,9 @@ func TestMaxStartupsDrops(t *testing.T) {
 
 func BenchmarkCold100(b *testing.B) {
 	s := startSSHD(b)
+	defer clientCPU(b)()
 	for b.Loop() {
-		tr := newTransport(b, Options{})
+		tr := newTransport(b, Options{MaxDials: dialsFromEnv()})
 		fanOut(b, tr, s.hundred())
 		tr.Close()
 	}
@@ -78,6 +98,7 @@ func BenchmarkWarm100(b *testing.B) {
 	s := startSSHD(b)
 	tr := newTransport(b, Options{})
 	fanOut(b, tr, s.hundred())
+	defer clientCPU(b)()
 	for b.Loop() {
 		fanOut(b, tr, s.hundred())
 	}
@@ -124,6 +145,7 @@ func bareKey(b *testing.B, s *sshd) xssh.Signer {
 func BenchmarkBareCold100(b *testing.B) {
 	s := startSSHD(b)
 	key := bareKey(b, s)
+	defer clientCPU(b)()
 	for b.Loop() {
 		var wg sync.WaitGroup
 		for _, h := range s.hundred() {
@@ -146,6 +168,7 @@ func BenchmarkBareWarm100(b *testing.B) {
 		defer c.Close()
 		clients = append(clients, c)
 	}
+	defer clientCPU(b)()
 	for b.Loop() {
 		var wg sync.WaitGroup
 		for _, c := range clients {
@@ -161,6 +184,7 @@ func BenchmarkStream400MB(b *testing.B) {
 	s := startSSHD(b)
 	c := mustConnect(b, newTransport(b, Options{}), s.host())
 	b.SetBytes(streamed)
+	defer clientCPU(b)()
 	for b.Loop() {
 		sess, err := c.open(b.Context(), fmt.Sprintf("head -c %d /dev/zero", streamed))
 		if err != nil {
@@ -178,6 +202,7 @@ func BenchmarkBareStream400MB(b *testing.B) {
 	c := bareDial(b, s, s.host(), bareKey(b, s))
 	defer c.Close()
 	b.SetBytes(streamed)
+	defer clientCPU(b)()
 	for b.Loop() {
 		sess, err := c.NewSession()
 		if err != nil {
@@ -191,5 +216,26 @@ func BenchmarkBareStream400MB(b *testing.B) {
 			b.Fatal(n, err)
 		}
 		sess.Close()
+	}
+}
+
+func dialsFromEnv() int {
+	n := 0
+	fmt.Sscan(os.Getenv("TFW_BENCH_DIALS"), &n)
+	return n
+}
+
+// BenchmarkPutOver50ms sends 128 MB on a link of 50 ms round trip.
+func BenchmarkPutOver50ms(b *testing.B) {
+	lab, _ := labConn(b, executortest.LabOptions{Proxied: true})
+	lab.Proxy(lab.Hosts()[0].Name).SetLatency(25 * time.Millisecond)
+	c := mustConnect(b, newTransport(b, Options{User: lab.User()}), lab.Hosts()[0])
+	data, sum := content(128 << 20)
+	b.SetBytes(128 << 20)
+	for i := 0; b.Loop(); i++ {
+		put := executor.Put{Content: bytes.NewReader(data), Size: 128 << 20, SHA256: sum, Dest: fmt.Sprint("f", i)}
+		if r, err := c.Put(b.Context(), put); err != nil || r.Skipped {
+			b.Fatal(r, err)
+		}
 	}
 }

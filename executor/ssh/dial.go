@@ -102,12 +102,25 @@ func through(jump *settings, err error) error {
 
 // handshake dials, exchanges keys and authenticates, behind the gates.
 func (t *Transport) handshake(ctx context.Context, p *place, jump *place, st *stage) (*link, error) {
+	st.at(atFull)
+	if err := t.reserve(ctx); err != nil {
+		return nil, err
+	}
 	st.at(atWaiting)
 	leave, err := t.gates.enter(ctx, p.set.addr())
 	if err != nil {
+		t.total.Add(-1)
 		return nil, err
 	}
 	defer leave()
+	l, err := t.handshakeNow(ctx, p, jump, st)
+	if err != nil {
+		t.total.Add(-1)
+	}
+	return l, err
+}
+
+func (t *Transport) handshakeNow(ctx context.Context, p *place, jump *place, st *stage) (*link, error) {
 	began := time.Now()
 	st.at(atDial)
 	w, err := openWire(ctx, p.set, jump)

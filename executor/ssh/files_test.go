@@ -108,6 +108,24 @@ func noLeftovers(t *testing.T, dir string) {
 	t.Errorf("left behind: %q", left)
 }
 
+func TestPutTidiesOldLeftovers(t *testing.T) {
+	lab, c := labConn(t, executortest.LabOptions{})
+	home := lab.Home(lab.Hosts()[0].Name)
+	for name, age := range map[string]time.Duration{".x y.tfw-old": 50 * time.Hour, ".x y.tfw-new": time.Hour, ".z.tfw-old": 50 * time.Hour} {
+		mustWrite(t, filepath.Join(home, name), "part")
+		when := time.Now().Add(-age)
+		os.Chtimes(filepath.Join(home, name), when, when)
+	}
+	b, sum := content(100 << 10)
+	if _, err := c.Put(within(t, 20*time.Second), executor.Put{Content: bytes.NewReader(b), Size: 100 << 10, SHA256: sum, Dest: "x y"}); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(home, ".*.tfw-*"))
+	if len(left) != 2 || filepath.Base(left[0]) != ".x y.tfw-new" || filepath.Base(left[1]) != ".z.tfw-old" {
+		t.Errorf("left: %q", left)
+	}
+}
+
 func TestPutSaysWhyNot(t *testing.T) {
 	lab, c := labConn(t, executortest.LabOptions{})
 	home := lab.Home(lab.Hosts()[0].Name)

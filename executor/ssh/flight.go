@@ -78,7 +78,6 @@ func (p *place) land(f *flight, l *link, err error) {
 	default:
 		p.links = append(p.links, l)
 		p.used = time.Now()
-		p.t.total.Add(1)
 		p.pump()
 		l.start()
 		l = nil

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -27,6 +28,78 @@ func (t *Transport) sweep(now time.Time) {
 	for _, p := range t.allPlaces() {
 		for _, l := range p.idle(now.Add(-t.opt.IdleTimeout)) {
 			l.end(errIdle)
+		}
+	}
+	t.forget(now.Add(-t.opt.IdleTimeout))
+}
+
+// reserve counts one more connection, for which the one unused for longest gives
+// way when the pool is full. It waits while all are in use.
+func (t *Transport) reserve(ctx context.Context) error {
+	for {
+		n := t.total.Load()
+		if n < int64(t.opt.MaxConnections) {
+			if t.total.CompareAndSwap(n, n+1) {
+				return nil
+			}
+			continue
+		}
+		if t.evict() {
+			continue
+		}
+		timer := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// evict ends the links of the place that was unused for longest; false when all are used.
+func (t *Transport) evict() bool {
+	var oldest *place
+	var since time.Time
+	for _, p := range t.allPlaces() {
+		if used, idle := p.unused(); idle && (oldest == nil || used.Before(since)) {
+			oldest, since = p, used
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	for _, l := range oldest.idle(time.Now()) {
+		l.end(errIdle)
+	}
+	return true
+}
+
+// unused tells since when nobody holds the place, whose links could be closed.
+func (p *place) unused() (since time.Time, yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users > 0 || len(p.links) == 0 {
+		return time.Time{}, false
+	}
+	for _, l := range p.links {
+		if l.busy > 0 {
+			return time.Time{}, false
+		}
+	}
+	return p.used, true
+}
+
+// forget takes places out that hold nothing and were not used for long.
+func (t *Transport) forget(before time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, p := range t.places {
+		p.mu.Lock()
+		empty := p.users == 0 && len(p.links) == 0 && p.flight == nil && p.used.Before(before)
+		p.mu.Unlock()
+		if empty {
+			delete(t.places, key)
 		}
 	}
 }

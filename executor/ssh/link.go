@@ -64,6 +64,7 @@ func (l *link) end(why error) {
 		close(l.dead)
 		l.net.Close()
 		l.place.drop(l)
+		l.place.t.total.Add(-1)
 		if l.jump != nil {
 			l.jump.release()
 		}

@@ -32,9 +32,9 @@ type Options struct {
 	Keepalive      time.Duration // between application-level pings; 0 is 5 s
 	IdleTimeout    time.Duration // an unused connection is closed after it; 0 is 5 min
 
-	MaxConnections   int // of the whole pool; 0 is 4,000
+	MaxConnections   int // of the whole pool, jump hosts too; the longest unused gives way; 0 is 4,000
 	MaxPerHost       int // connections to one host, opened when its sessions run out; 0 is 8
-	MaxDials         int // handshakes at a time; 0 is 4 a core, at least 8
+	MaxDials         int // handshakes at a time; 0 is 32 a core: each costs 1 ms of CPU here and many times that on the host, so it is a bound on files and memory
 	MaxDialsToServer int // unauthenticated connections to one address at a time; 0 is 8 (sshd's MaxStartups begins to drop at 10)
 
 	// Secret resolves references at the moment they are needed; nil resolves env: and file:.
@@ -67,7 +67,7 @@ func (o Options) withDefaults() Options {
 	o.IdleTimeout = orDuration(o.IdleTimeout, 5*time.Minute)
 	o.MaxConnections = orInt(o.MaxConnections, 4000)
 	o.MaxPerHost = orInt(o.MaxPerHost, 8)
-	o.MaxDials = orInt(o.MaxDials, max(8, 4*runtime.GOMAXPROCS(0)))
+	o.MaxDials = orInt(o.MaxDials, 32*runtime.GOMAXPROCS(0))
 	o.MaxDialsToServer = orInt(o.MaxDialsToServer, 8)
 	if o.Secret == nil {
 		o.Secret = resolveSecret

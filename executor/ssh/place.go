@@ -144,7 +144,6 @@ func (p *place) drop(l *link) {
 		return
 	}
 	p.links = slices.Delete(p.links, i, i+1)
-	p.t.total.Add(-1)
 	if len(p.links) > 0 {
 		p.pump()
 		return

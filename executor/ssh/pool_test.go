@@ -365,3 +365,43 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		}
 	}
 }
+
+func TestFullPoolGivesWayToTheNextHost(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{Hosts: 3})
+	tr := newTransport(t, Options{User: lab.User(), MaxConnections: 2})
+	for range 2 {
+		for _, h := range lab.Hosts() {
+			c, err := tr.connect(within(t, 20*time.Second), h, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := tr.Stats().Connections; n > 2 {
+				t.Errorf("%d connections", n)
+			}
+			c.Release()
+		}
+	}
+	a, b := mustConnect(t, tr, lab.Hosts()[0]), mustConnect(t, tr, lab.Hosts()[1])
+	_, err := tr.connect(within(t, 300*time.Millisecond), lab.Hosts()[2], nil)
+	if !errors.Is(err, executor.ErrUnreachable) || !strings.Contains(err.Error(), "the pool") {
+		t.Errorf("all in use: %v", err)
+	}
+	a.Release()
+	b.Release()
+}
+
+// TestPlaceIsForgotten: a pool that has seen many hosts does not grow for ever.
+func TestPlaceIsForgotten(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{})
+	tr := newTransport(t, Options{User: lab.User(), IdleTimeout: 20 * time.Millisecond})
+	c, err := tr.connect(within(t, 20*time.Second), lab.Hosts()[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Release()
+	for deadline := time.Now().Add(5 * time.Second); len(tr.allPlaces()) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the place stays")
+		}
+	}
+}

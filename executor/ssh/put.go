@@ -3,11 +3,9 @@ package ssh
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"tfw/executor"
 )
@@ -30,6 +28,12 @@ elif command -v openssl >/dev/null 2>&1; then s=$(openssl dgst -sha256 <"$1") ||
 else s=unknown; fi; }
 dress() { chmod "$4" "$1" || return; [ -z "$5" ] || TZ=UTC0 touch -t "$5" "$1"; }
 if [ -n "$3" ] && [ -f "$d" ] && [ ! -L "$d" ] && [ -r "$d" ] && sum "$d" && [ "$s" = "$3" ] && dress "$d" "" "" "$4" "$5"; then say same; exit 0; fi
+`
+
+// tidyScript removes what uploads to the same place left that were cut off with
+// their host, a day ago or more.
+const tidyScript = `for f in "${d%/*}/.$b.tfw-"*; do [ -f "$f" ] && [ -n "$(find "$f" -mtime +0 2>/dev/null)" ] && rm -f "$f"; done
+:
 `
 
 // placeScript turns the whole temporary file into the destination. $6 is the size.
@@ -96,7 +100,7 @@ func (p *upload) args() []string {
 
 // look asks whether the content is there, and where "there" is.
 func (p *upload) look(ctx context.Context) (same bool, err error) {
-	_, err = p.ask(ctx, whereScript, nil)
+	_, err = p.ask(ctx, whereScript+tidyScript, nil)
 	return p.result.Skipped, err
 }
 
@@ -129,11 +133,4 @@ func (p *upload) ask(ctx context.Context, text string, content io.Reader) (*repl
 		return r, because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
 	}
 	return r, nil
-}
-
-// stale is how old a temporary file of an upload must be to be taken for a leftover.
-const stale = 24 * time.Hour
-
-func isLeftover(name, base string, age time.Duration) bool {
-	return strings.HasPrefix(name, fmt.Sprintf(".%s.tfw-", base)) && age > stale
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -47,7 +46,6 @@ func (p *upload) bySFTP(ctx context.Context) error {
 	}
 	defer s.Close() // ends client too: it reads from the session
 	p.result.Via = "sftp"
-	p.dropLeftovers(client)
 	if err := p.send(client); err != nil {
 		p.abandon()
 		return p.sendError(ctx, s, err)
@@ -114,32 +112,6 @@ func (p *upload) abandon() {
 		io.Copy(io.Discard, s.Stdout())
 		s.Wait()
 	})
-}
-
-// dropLeftovers removes what an upload to the same place left that was cut off with its host.
-func (p *upload) dropLeftovers(client *sftp.Client) {
-	dir, base := path.Split(p.result.Path)
-	names, err := client.Glob(globEscape(dir) + "." + globEscape(base) + ".tfw-*")
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		st, err := client.Lstat(name)
-		if err == nil && isLeftover(path.Base(name), base, time.Since(st.ModTime())) {
-			client.Remove(name)
-		}
-	}
-}
-
-func globEscape(s string) string {
-	var out []byte
-	for i := range len(s) {
-		if c := s[i]; c == '*' || c == '?' || c == '[' || c == '\\' {
-			out = append(out, '\\')
-		}
-		out = append(out, s[i])
-	}
-	return string(out)
 }
 
 // readBack checks the content where the host has no program to do it.

@@ -54,7 +54,8 @@ func startSSHD(t testing.TB, lines ...string) *sshd {
 	base := []string{
 		fmt.Sprintf("Port %d", s.port), "ListenAddress 0.0.0.0", "HostKey " + filepath.Join(s.dir, "host"),
 		"AuthorizedKeysFile " + filepath.Join(s.dir, "authorized"), "StrictModes no", "UsePAM no", "PidFile none",
-		"PermitRootLogin yes", "LogLevel QUIET", "Subsystem sftp internal-sftp", "PasswordAuthentication no",
+		"PermitRootLogin yes", "LogLevel QUIET", "Subsystem sftp internal-sftp", "SetEnv HOME=" + s.dir, // no .bashrc of this machine
+		"PasswordAuthentication no",
 	}
 	if !strings.Contains(strings.Join(lines, "\n"), "MaxStartups") {
 		base = append(base, "MaxStartups 500:30:600")

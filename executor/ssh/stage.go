@@ -19,6 +19,7 @@ func (s *stage) at(what string) { s.now.Store(&what) }
 
 const (
 	atWaiting   = "waiting for a free place to dial"
+	atFull      = "waiting for a free place in the pool"
 	atJump      = "reaching its jump host"
 	atDial      = "opening the TCP connection"
 	atHandshake = "exchanging keys"
@@ -44,6 +45,7 @@ func (s *stage) timeout(why error) error {
 	hint := map[string]string{
 		"waiting for its SSH banner": "is that sshd, and is its machine alive?",
 		atDial:                       "is the machine on, is the address right, does a firewall drop packets?",
+		atFull:                       "every connection of the pool is in use: raise its maximum",
 		atWaiting:                    "many hosts are being dialled: raise the connect timeout",
 	}[s.String()]
 	return because(executor.ErrUnreachable, hint, "no answer from %s in time, %s: %w", s.set.addr(), s, why)
