@@ -77,7 +77,7 @@ func (c *Client) Log(ctx context.Context, id string, o LogOptions) iter.Seq2[Log
 				err = &unreachable{server: c.shown, err: io.ErrUnexpectedEOF}
 			}
 			if !tries.again(ctx, err) {
-				yield(LogEntry{}, err)
+				yield(LogEntry{}, firstOf(ctx.Err(), err))
 				return
 			}
 		}
@@ -144,7 +144,7 @@ func (c *Client) RawLog(ctx context.Context, id string, o LogOptions, w io.Write
 		case errors.As(err, &failed):
 			return done, failed.err
 		case !tries.again(ctx, err):
-			return done, err
+			return done, firstOf(ctx.Err(), err)
 		}
 	}
 }

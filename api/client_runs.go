@@ -110,7 +110,7 @@ func (c *Client) Wait(ctx context.Context, id string) (*executor.Run, error) {
 		case ctx.Err() != nil:
 			return last, ctx.Err()
 		case !tries.again(ctx, err):
-			return last, err
+			return last, firstOf(ctx.Err(), err)
 		}
 	}
 }

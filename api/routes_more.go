@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -167,7 +168,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.left -= int64(n); u.left < 0 {
 		return 0, tooLarge(u.s.cfg.ArtifactLimit)
 	}
-	if err != nil && err != io.EOF {
+	var slow net.Error
+	if errors.As(err, &slow) && slow.Timeout() {
+		err = ofStatus(http.StatusRequestTimeout, "")
+	} else if err != nil && err != io.EOF {
 		err = newProblem(http.StatusBadRequest, "bad_request", fmt.Sprintf("the body broke off: %v", err))
 	}
 	return n, err

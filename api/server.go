@@ -82,6 +82,7 @@ type Server struct {
 	api      huma.API
 	metrics  *metrics
 	throttle *throttle
+	endings  endings
 
 	ctx      context.Context // of every request; ends when Shutdown gives up waiting
 	cancel   context.CancelFunc

@@ -32,6 +32,7 @@ type logStream struct {
 
 	page    executor.LogPage // the first one is read ahead, to answer errors properly
 	changed <-chan struct{}  // rings for what the page may lack; nil before the second page
+	ending  *ending          // shared by the run's followers
 	run     *executor.Run    // once it was seen done
 	sent    time.Time        // when a piece was last written
 	credit  int              // rings that are still answered at once
@@ -60,11 +61,13 @@ func (st *logStream) answer(c *fiber.Ctx, kind string) {
 	resp := &c.Context().Response
 	resp.ImmediateHeaderFlush = true // a follower learns at once that it was let in
 	resp.SetBodyStream(st, -1)
+	st.ending = st.s.endings.join(st.query.Run)
 	st.s.metrics.followers.Inc()
 }
 
 // Close is called by fasthttp when the response is over, however it ended.
 func (st *logStream) Close() error {
+	st.s.endings.leave(st.query.Run)
 	st.s.metrics.followers.Dec()
 	return nil
 }
@@ -137,7 +140,7 @@ func (st *logStream) next() (more bool, err error) {
 		// the log, so that a run seen done has its whole log in this page or the next.
 		st.changed = st.s.cfg.Executor.Changed(st.query.Run)
 		if st.follow && st.run == nil {
-			if st.run, err = st.done(st.r.ctx); err != nil {
+			if st.run, err = st.ending.look(st.r.ctx, st.s, st.r, st.query.Run, st.changed); err != nil {
 				return false, err
 			}
 		}
@@ -165,15 +168,6 @@ func (st *logStream) sinceLeft() time.Time {
 		return time.Time{}
 	}
 	return st.query.Since
-}
-
-// done gives the run when it is over, else nil.
-func (st *logStream) done(ctx context.Context) (*executor.Run, error) {
-	run, err := st.s.cfg.Executor.Run(ctx, st.r.principal, string(st.query.Run))
-	if err != nil || run.State != executor.Done {
-		return nil, err
-	}
-	return run, nil
 }
 
 var errGone = errors.New("the client is gone")
