@@ -20,7 +20,9 @@ type Transport struct {
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
-	crew crew // dials, links and the janitor
+	crew crew // dials, links, the janitor and the sweeper
+
+	sweeping sync.Once // starts the sweeper
 
 	mu     sync.Mutex
 	places map[string]*place
@@ -105,6 +107,7 @@ func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
+	t.sweepAll(context.Background(), closeSweep)
 	t.stop()
 	for _, p := range t.allPlaces() {
 		p.breakAll(errClosed)

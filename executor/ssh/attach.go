@@ -1,0 +1,18 @@
+package ssh
+
+import (
+	"context"
+	"fmt"
+
+	"tfw/executor"
+)
+
+// attach goes on with a command that was started before, from where the delivery stands.
+func (c *conn) attach(ctx context.Context, cmd executor.DurableCommand, d *delivery) (outcome, error) {
+	id, err := idText(cmd.ID)
+	if err != nil {
+		return outcomeNone, err
+	}
+	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_1=%d t_2=%d", id, id, d.from.Stdout, d.from.Stderr)
+	return c.deliver(ctx, cmd.Become, text{vars, stateText + attachText}, d, false)
+}

@@ -1,0 +1,30 @@
+# Attach, protocol 1: goes on with a command that was started before.  t_1 t_2: offsets the controller has. See launch.sh for the state files.
+trap '' PIPE
+exec 3<&0 4>&2 2>/dev/null
+t_a1=$t_1 t_a2=$t_2 t_1='' t_2=''
+t_end() { case $t_now in
+  exit) if t_size; then t_say end "$t_wp" "$t_cb" "$t_z" "$t_y" "$t_e"; else t_say gone "$t_wp" "$t_cb" "$t_e"; fi ;;
+  none|torn) t_say gone 0 - ;;
+  acked) t_say acked "$t_e" ;;
+  *) if t_size; then t_say lost "$t_now" "$t_z" "$t_y"; else t_say gone "$t_wp" "$t_cb"; fi ;; esac; }
+t_part() { tail -c +$(($2+1)) "$1" | head -c $(($3-$2)); }
+t_state
+case $t_now in none|torn|acked) t_say state "$t_now" "$t_e"; exit ;; esac
+t_say started "$t_wp" "$t_cb"
+case $t_now in running|orphan) ;; *)
+  t_say err >&4
+  t_end; t_size && { t_part "$t_f+out" "$t_a1" "$t_z"; t_part "$t_f+err" "$t_a2" "$t_y" >&4; }
+  exit ;; esac
+[ "$t_now" = orphan ] && t_say orphan
+echo "$t_a1 $t_a2" >"$t_f+got"
+[ -e "$t_f+out" ] || { sleep 0.3 || sleep 1; [ -e "$t_f+out" ]; } || { t_state; t_end; exit; }
+t_follow "$t_a1" "$t_a2"
+# Whoever dies without a word is missed within a moment: existence is the test, not silence.
+( t_g=''; while :; do
+    t_state; case $t_now in running|orphan) ;; *) t_end; exit ;; esac
+    [ -e "$t_f+out" ] || { t_say gone "$t_wp" "$t_cb"; exit; }
+    if [ -e "$t_f+stall" ]; then [ "$t_g" ] || t_say stall; t_g=1; elif [ "$t_g" ]; then t_g=''; t_say resumed; fi
+    sleep 0.25 || sleep 1
+  done ) 3<&- 4>&- & t_3=$!
+while read -r t_a t_x t_y; do case $t_a in got) echo "$t_x $t_y" >"$t_f+got" ;; esac; done <&3
+kill -s KILL $t_1 $t_2 $t_3

@@ -1,0 +1,156 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tfw/executor"
+)
+
+// defaultMaxSpool bounds what waits on a host when nobody says otherwise.
+const defaultMaxSpool = 256 << 20
+
+// inlineLimit is how much script and stdin travels in the launch's text; more is staged by an exec of its own.
+const inlineLimit = 64 << 10
+
+// Run implements executor.Conn. See docs/durable.md for how.
+func (c *conn) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
+	if err := ctx.Err(); err != nil {
+		return executor.End{}, context.Cause(ctx)
+	}
+	end, err := c.run(ctx, cmd, from, attach, sink)
+	switch {
+	case err == nil:
+		c.ended(cmd, end)
+		return end, nil
+	case ctx.Err() != nil:
+		return executor.End{}, context.Cause(ctx)
+	}
+	return executor.End{}, c.fail("run", err)
+}
+
+func (c *conn) run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
+	d := newDelivery(sink, from, attach, c.probed(cmd.Become))
+	d.from = from
+	for try := 0; try < 8; try++ {
+		out, err := outcomeAttach, error(nil)
+		if !attach {
+			out, err = c.launch(ctx, cmd, d)
+		}
+		if out == outcomeAttach && err == nil {
+			d.again()
+			out, err = c.attach(ctx, cmd, d)
+		}
+		var lostSpool *spoolError
+		switch {
+		case errors.As(err, &lostSpool) && try < 2:
+			c.memo().drop(keyOf(cmd.Become)) // look again where the spool is
+		case err != nil:
+			return executor.End{}, err
+		case out == outcomeEnd:
+			return d.end, nil
+		case out == outcomeAbsent && attach:
+			return executor.End{Kind: executor.EndUnknown, Sizes: from}, nil
+		case out == outcomeTorn && attach:
+			return executor.End{Kind: executor.EndUnknown, Sizes: from, Note: "its claim on the host is empty: the disk was full and it was not started"}, nil
+		case out == outcomeTorn:
+			return executor.End{}, because(executor.ErrRefused, "make room on the host's disk, then start it anew", "the command was not started: the spool's disk on the host was full")
+		}
+		d.again()
+		if err := rest(ctx, time.Duration(try)*100*time.Millisecond); err != nil {
+			return executor.End{}, err
+		}
+	}
+	return executor.End{}, because(executor.ErrRefused, "is its disk full, or the spool being deleted?", "the host does not tell what became of %s", cmd.ID)
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// launch asks the host to start the command, once for ever.
+func (c *conn) launch(ctx context.Context, cmd executor.DurableCommand, d *delivery) (outcome, error) {
+	if len(cmd.Script)+len(cmd.Stdin) > inlineLimit && c.spool(cmd.Become) == nil {
+		if err := c.look(ctx, cmd.Become); err != nil {
+			return outcomeNone, err
+		}
+	}
+	t, err := c.launchText(ctx, cmd)
+	if err != nil {
+		return outcomeNone, err
+	}
+	some := c.place.acks().take(keyOf(cmd.Become), ackBatch)
+	t.body += acksText(some)
+	out, err := c.deliver(ctx, cmd.Become, t, d, true)
+	if out != outcomeEnd && some != nil {
+		c.place.acks().putBack(keyOf(cmd.Become), some) // doing it twice does no harm
+	}
+	return out, err
+}
+
+func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (text, error) {
+	id, err := idText(cmd.ID)
+	if err != nil {
+		return text{}, err
+	}
+	script, err := c.payload(ctx, cmd, id, "cmd", cmd.Script)
+	if err != nil {
+		return text{}, err
+	}
+	stdin := payload{name: "/dev/null"}
+	if cmd.Stdin != nil {
+		if stdin, err = c.payload(ctx, cmd, id, "in", cmd.Stdin); err != nil {
+			return text{}, err
+		}
+	}
+	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_X=%s t_q=%d\nset --", id, id, script.name, stdin.name, quoted(interpreter(cmd.Script)), bound(cmd.MaxSpool))
+	for _, a := range cmd.Args {
+		if strings.ContainsRune(a, 0) {
+			return text{}, because(executor.ErrRefused, "pass it on stdin", "an argument holds a NUL byte")
+		}
+		vars += " " + quote(a)
+	}
+	merge := `2>>"$t_f+err"`
+	if cmd.Merge {
+		merge = `2>&1`
+		stdin.stage += `t_put s '' >"$t_f+err" && `
+	}
+	body := strings.NewReplacer("@STAGE@", script.stage+stdin.stage, "@MERGE@", merge, "@CLEAN@", script.clean+stdin.clean).Replace(launchText)
+	return text{vars, body}, nil
+}
+
+func bound(n int64) int64 {
+	switch {
+	case n == 0:
+		return defaultMaxSpool
+	case n < 0:
+		return 1 << 62
+	}
+	return n
+}
+
+// interpreter is what the script is to be run by: what its first line says, as the kernel reads
+// it (execve(2): a path and at most one argument), without asking for the right to execute.
+func interpreter(script []byte) []string {
+	line, _, _ := strings.Cut(string(script[:min(len(script), 4096)]), "\n")
+	rest, ok := strings.CutPrefix(line, "#!")
+	rest = strings.Trim(rest, " \t\r")
+	if !ok || rest == "" {
+		return []string{"/bin/sh"}
+	}
+	path, arg, _ := strings.Cut(strings.ReplaceAll(rest, "\t", " "), " ")
+	if arg = strings.TrimSpace(arg); arg == "" {
+		return []string{path}
+	}
+	return []string{path, arg}
+}

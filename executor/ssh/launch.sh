@@ -1,0 +1,86 @@
+# Launch, protocol 1. Sent on the stdin of `exec /bin/sh -s`, inside one brace group behind the assignments that
+# launch.go writes, so a cut upload is a syntax error that runs nothing. The shell that sshd started is itself the wrapper:
+# builtins only, the one fork that a short command pays beside its own is the helper's. POSIX sh.
+#   t_i id  t_f spool file prefix  t_d spool  t_m umask  t_w tail  t_F script file  t_N input file  t_X interpreter  t_q spool bound
+#   "$@" arguments;  @STAGE@ @MERGE@ @CLEAN@ are filled in by launch.go
+#
+# State files, 0600 in a 0700 directory, named ID+WHAT (an id has no "+"):
+#   run  made with O_EXCL: who makes it runs the command. Lines: "claim1 boot pid starttime session uptime ." of the wrapper;
+#        "pid1 command helper ."; what the shell said ("Terminated"); last "exit1 status uptime0 uptime1 flags ."; flags: s the shell
+#        told of a signal, - none. A line without its " ." does not count.
+#   cmd in   the script and its stdin, emptied when the command has ended
+#   out err  the streams, whole
+#   way      there when the helper brings the output: it was asked to follow
+#   got      "out err": offsets the controller has; stall: the guard has stopped the command
+#   ack      tombstone, made before the rest goes: an exit1 line
+# $1 s or b as in printf; mksh has no printf of its own, and the text must not be in the arguments of a program.
+t_put() { case ${KSH_VERSION-} in
+  *MIRBSD*) if [ "$1" = s ]; then print -rn -- "$2"; else print -n -- "$2"; fi ;;
+  *) printf "%$1" "$2" ;; esac; }
+t_fail() { rm -f "$t_f+run" "$t_f+cmd" "$t_f+in"; t_say fail "$@"; exit; }
+# Bounded spool: what waits unread beyond the bound stops the command (every process with the mark), until half of it is read.
+t_sig() { for t_x in $(grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ); do t_x=${t_x#/proc/}; kill -s "$1" "${t_x%/environ}"; done; }
+t_guard() { t_h='' t_v=0.2 t_o=0
+  until t_rec; do
+    sleep $t_v || sleep 1
+    t_size || return; t_z=$((t_z+t_y)) t_v=1
+    [ $((t_z-t_o)) -gt 8388608 ] && t_v=0.2; t_o=$t_z
+    t_x=0 t_y=0; read -r t_x t_y <"$t_f+got"; t_x=$((t_z-t_x-t_y))
+    if [ "$t_x" -gt "$t_q" ]; then t_sig STOP; [ "$t_h" ] || { t_h=1; echo "$t_x" >"$t_f+stall"; t_say stall; }
+    elif [ "$t_h" ] && [ "$t_x" -le $((t_q/2)) ]; then t_h=''; rm -f "$t_f+stall"; t_sig CONT; t_say resumed; fi
+  done; }
+# The helper: reads what the controller says; its silence (EOF: cut, or done) ends the tails, never the command.
+t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g=''
+  while read -r t_a t_x t_y; do case $t_a in
+    follow) [ "$t_1" ] && continue
+      echo "$t_x $t_y" >"$t_f+got"; echo >"$t_f+way"
+      t_say started $$ "$t_b"; t_follow "$t_x" "$t_y"; t_guard & t_g=$! ;;
+    got) echo "$t_x $t_y" >"$t_f+got" ;; esac; done <&3
+  exec 4>&-
+  [ "$t_1" ] && kill -s KILL $t_1 $t_2 $t_g
+  t_guard; }
+
+trap : HUP INT QUIT TERM PIPE
+[ -O "$t_d" ] && [ -d "$t_d" ] && [ ! -h "$t_d" ] || { t_say fail nospool "$t_d is gone or not ours"; exit; }
+umask 077
+t_b=- t_T=0 t_s=0 t_u=0
+{ read -r t_b </proc/sys/kernel/random/boot_id
+read -r t_x t_x t_x t_x t_x t_s t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_T t_x </proc/$$/stat
+read -r t_u t_x </proc/uptime; } 2>/dev/null
+# The commit point. The body runs only when the file was made by us, so t_o tells a full disk from a file that was there.
+t_o=''; set -C
+{ t_o=1; echo "claim1 $t_b $$ $t_T $t_s $t_u ."; } 2>/dev/null >"$t_f+run" || {
+  [ "$t_o" ] && t_fail full
+  [ -e "$t_f+run" ] && t_say dup || t_say fail full
+  exit; }
+set +C
+# Looked for after the claim, so that none can come between: a tombstone is made before the claim that it outlives is removed.
+[ -e "$t_f+ack" ] && { rm -f "$t_f+run"; t_x=''; read -r t_x <"$t_f+ack"; t_say acked "$t_x"; exit; }
+{ @STAGE@ :; } 2>/dev/null || t_fail full
+exec 3<&0 4>&2 2>>"$t_f+run"
+t_help </dev/null 2>/dev/null &
+t_H=$!
+# No "&" on the way to the command: it would have SIGINT ignored for ever. /proc/self is the subshell here: its pid without a fork.
+( for t_x in /proc/self/task/*; do echo "pid1 ${t_x##*/} $t_H ." >&2; done
+umask $t_m; TFW_RUN=$t_i; export TFW_RUN; exec $t_X "$t_F" "$@" <"$t_N" >>"$t_f+out" @MERGE@ 3<&- 4>&- )
+t_c=$?
+t_g=- t_v=0
+[ $t_c -gt 128 ] && while read -r t_x; do case $t_x in *1' '*' .'|'') ;; *) t_g=s ;; esac; done <"$t_f+run" 2>/dev/null
+read -r t_v t_x 2>/dev/null </proc/uptime
+t_e="exit1 $t_c $t_u $t_v $t_g ."
+echo "$t_e" >&2
+# Either the helper brings the output, or it is stopped before it can begin to. Where it just began the controller must attach.
+t_h=1; [ -e "$t_f+way" ] || { t_h=''; kill -s KILL $t_H; wait $t_H; [ -e "$t_f+way" ] && t_h=2; } 2>/dev/null
+if [ "$t_h" = 2 ]; then
+  t_say again
+  for t_x in $(grep -lzxF "TFW_HELPER=$t_i" /proc/[0-9]*/environ); do t_x=${t_x#/proc/}; kill -s KILL "${t_x%/environ}"; done 2>/dev/null
+elif [ ! -e "$t_f+out" ] || [ ! -e "$t_f+err" ] || [ ! -e "$t_f+run" ]; then t_say gone $$ "$t_b" "$t_e"
+elif [ "$t_h" ]; then
+  if t_size; then t_say end $$ "$t_b" "$t_z" "$t_y" "$t_e"; else t_say gone $$ "$t_b" "$t_e"; fi
+else
+  t_x=''; t_y='dd bs=131072 count=1'
+  [ -s "$t_f+out" ] && { t_say out; $t_y <"$t_f+out" 2>/dev/null || t_x=x; }
+  [ -s "$t_f+err" ] && { t_x=e$t_x; { t_say all; $t_y <"$t_f+err" || t_x=x$t_x; t_say end; } 2>/dev/null >&4; }
+  t_say whole $$ "$t_b" "$t_x." "$t_e"
+fi
+@CLEAN@
