@@ -2,5 +2,5 @@ package plugins
 
 // Builtin gives the plugins that come with tfw.
 func Builtin() []Plugin {
-	return []Plugin{LinuxSystem{}, Testcase{}}
+	return []Plugin{LinuxSystem{}, BuildServer{}, Deploy{}, Testcase{}}
 }

@@ -138,6 +138,9 @@ func TestSystemInformation(t *testing.T) {
 
 func TestUploadAndDownload(t *testing.T) {
 	h := plugintest.Local(t)
+	if err := os.Mkdir(h.Path("d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	up, err := call[plugins.Transfer](t, method(t, "linux_system", "upload"), h,
 		m{"content": m{"base64": "AAH/"}, "dest": "d/", "name": "f", "mode": "0750"})
 	if err != nil {

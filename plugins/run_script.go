@@ -54,6 +54,8 @@ func stagedCommand(ctx context.Context, remote Remote, up Upload, interpreter Wo
 			return Command{}, err
 		}
 		up.Dest, up.Become = dir+"/"+name, become
+	} else if err := makeDir(ctx, remote, stageDir, nil); err != nil {
+		return Command{}, err
 	}
 	placed, err := remote.Upload(ctx, up)
 	if err != nil {
@@ -89,6 +91,15 @@ func stagedLine(dest, placed, name string, interpreter Words, args []string) (Co
 		line = `touch ` + path + ` 2>/dev/null; find "$HOME"/` + stageDir + ` -type f -mtime +14 ! -name ` + name + ` -exec rm -f {} + 2>/dev/null; exec ` + line
 	}
 	return Command{Shell: line}, nil
+}
+
+// makeDir makes a directory for uploads, which make none. It may be there already.
+func makeDir(ctx context.Context, remote Remote, dir string, become *Become) error {
+	r, err := remote.Run(ctx, Command{Argv: []string{"mkdir", "-p", "-m", "700", "--", dir}, Become: become, Quiet: true})
+	if err == nil {
+		err = scriptFailure(r)
+	}
+	return err
 }
 
 // privateDir makes a new directory that only the given user can enter. What the

@@ -62,7 +62,9 @@ func NewSchema(doc json.RawMessage) (*Schema, error) {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
 	compiled, err := c.Compile(schemaURL)
-	if err != nil {
+	if invalid, ok := errors.AsType[*validator.SchemaValidationError](err); ok {
+		return nil, fmt.Errorf("schema: not valid at /%s", faultyPlace(invalid.Err))
+	} else if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
 	tree, _ := parsed.(map[string]any)

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -187,4 +188,20 @@ func alternatives(schema map[string]any) []string {
 		names = append(names, fmt.Sprint(required[0]))
 	}
 	return names
+}
+
+// faultyPlace gives the deepest place in a schema document that the rules for
+// schemas object to. (The rules' own words list every alternative, in any order.)
+func faultyPlace(err error) string {
+	invalid, ok := errors.AsType[*validator.ValidationError](err)
+	if !ok {
+		return ""
+	}
+	deepest := strings.Join(invalid.InstanceLocation, "/")
+	for _, c := range invalid.Causes {
+		if p := faultyPlace(c); strings.Count(p, "/") > strings.Count(deepest, "/") || deepest == "" || (len(p) > 0 && p < deepest && strings.Count(p, "/") == strings.Count(deepest, "/")) {
+			deepest = p
+		}
+	}
+	return deepest
 }

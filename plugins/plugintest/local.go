@@ -151,7 +151,7 @@ func (h *LocalHost) OpenArtifact(_ context.Context, sha256 string) (io.ReadClose
 	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
 }
 
-// Upload implements [plugins.Remote].
+// Upload implements [plugins.Remote]. As over SSH, the directory must be there.
 func (h *LocalHost) Upload(_ context.Context, up plugins.Upload) (plugins.Transfer, error) {
 	done, err := h.place(up)
 	h.record(Op{Kind: "upload", Text: uploadText(up), Upload: up, Transfer: done, Err: err})
@@ -186,9 +186,6 @@ func (h *LocalHost) place(up plugins.Upload) (plugins.Transfer, error) {
 }
 
 func writeFile(dest string, content []byte, mode fs.FileMode, when time.Time) error {
-	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
-		return err
-	}
 	part := dest + ".tfw-part"
 	if err := os.WriteFile(part, content, 0o600); err != nil {
 		return err
