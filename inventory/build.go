@@ -16,6 +16,8 @@ type builder struct {
 	children [][]int
 	depth    []int
 	bases    map[string]*base
+	weight   int  // groups that all bases name together
+	said     bool // that it is too much
 }
 
 // base is what hosts in the same groups share before their own settings.
@@ -38,6 +40,9 @@ func build(d *draft, opt *Options) (*Inventory, error) {
 	inv.ranks = b.depth
 	b.addHosts(inv)
 	b.addGroups(inv)
+	if b.said {
+		return nil, d.rep.err()
+	}
 	b.addSlices(inv)
 	b.checkHosts(inv)
 	if err := d.rep.err(); err != nil {
@@ -156,6 +161,10 @@ func (b *builder) baseOf(direct []int) *base {
 		return have
 	}
 	bs := &base{groups: b.ancestry(direct)}
+	if b.weight += len(bs.groups); b.weight > maxMemberships {
+		b.tooMany()
+		return &base{}
+	}
 	byRank := slices.Clone(bs.groups)
 	sort.Slice(byRank, func(i, j int) bool { return b.rank(byRank[i], byRank[j]) < 0 })
 	bs.layers = slices.Clone(b.defaults)
@@ -183,6 +192,13 @@ func (b *builder) baseOf(direct []int) *base {
 func (b *builder) rank(i, j int) int {
 	x, y := b.groups[i], b.groups[j]
 	return cmp.Or(cmp.Compare(b.depth[i], b.depth[j]), cmp.Compare(x.priority, y.priority), cmp.Compare(x.name, y.name))
+}
+
+func (b *builder) tooMany() {
+	if !b.said {
+		b.said = true
+		b.rep.errorf(b.groups[0].at, "nest groups less deeply", "hosts are in too many groups")
+	}
 }
 
 func signature(groups []int) string {
@@ -232,6 +248,9 @@ func (b *builder) addHosts(inv *Inventory) {
 	inv.hosts = make([]*Host, 0, len(b.hosts))
 	for i, d := range b.hosts {
 		bs := b.baseOf(d.groups)
+		if b.said {
+			return
+		}
 		h := bs.host
 		h.Name, h.Address, h.UUID = d.name, d.name, uuidOf(d.name)
 		if d.address != "" {
@@ -259,18 +278,21 @@ func (b *builder) addHosts(inv *Inventory) {
 }
 
 // maxMemberships bounds hosts times the groups they are in.
-const maxMemberships = 5000000
+const maxMemberships = 3000000
 
 func (b *builder) addGroups(inv *Inventory) {
 	members := make([][]int, len(b.groups))
 	total := 0
 	for i, d := range b.hosts {
+		if b.said {
+			return
+		}
 		for _, g := range b.baseOf(d.groups).groups {
 			members[g] = append(members[g], i)
 			total++
 		}
 		if total > maxMemberships {
-			b.rep.errorf(d.at, "nest groups less deeply", "hosts are in too many groups")
+			b.tooMany()
 			return
 		}
 	}
