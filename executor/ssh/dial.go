@@ -32,7 +32,7 @@ func (t *Transport) dial(ctx context.Context, p *place, st *stage) (*link, error
 		if err == nil {
 			return l, nil
 		}
-		if !errors.Is(err, errDropped) || attempt >= maxDropped || !pause(ctx, attempt) {
+		if !errors.Is(err, errDropped) || attempt >= maxDropped || st.over() || !pause(ctx, attempt) {
 			t.failures.Add(1)
 			return nil, err
 		}
@@ -121,6 +121,8 @@ func (t *Transport) handshake(ctx context.Context, p *place, jump *place, st *st
 }
 
 func (t *Transport) handshakeNow(ctx context.Context, p *place, jump *place, st *stage) (*link, error) {
+	ctx, cancel := st.begin(ctx)
+	defer cancel()
 	began := time.Now()
 	st.at(atDial)
 	w, err := openWire(ctx, p.set, jump)

@@ -50,7 +50,7 @@ func (p *place) connect(ctx context.Context) error {
 
 // takeOff starts a dial. Called with p.mu held.
 func (p *place) takeOff() {
-	ctx, cancel := context.WithTimeout(p.t.ctx, p.set.ConnectTimeout)
+	ctx, cancel := context.WithCancel(p.t.ctx) // the connect timeout begins when its turn comes
 	f := &flight{done: make(chan struct{}), cancel: cancel, stage: &stage{set: p.set}}
 	p.flight = f
 	p.t.crew.Go(func() {
@@ -72,7 +72,8 @@ func (p *place) land(f *flight, l *link, err error) {
 	switch {
 	case err != nil:
 		f.err = err
-		p.noGrow = time.Now().Add(time.Second)
+		p.noGrow = time.Now().Add(growPause)
+		p.growLater()
 	case p.t.ctx.Err() != nil || l.broken():
 		f.err = because(executor.ErrLost, "", "connection lost as soon as it was made")
 	default:
@@ -88,6 +89,28 @@ func (p *place) land(f *flight, l *link, err error) {
 		l.end(errClosed)
 		l.start()
 	}
+}
+
+// growPause is how long no further link is tried after one could not be had.
+const growPause = time.Second
+
+// growLater sees to it that those who wait are not forgotten when a further link
+// could not be had: nothing else may happen on the place for hours. Called with p.mu held.
+func (p *place) growLater() {
+	if len(p.waiting) == 0 || len(p.links) == 0 {
+		return
+	}
+	p.t.crew.Go(func() {
+		timer := time.NewTimer(growPause + time.Millisecond)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			p.mu.Lock()
+			p.pump()
+			p.mu.Unlock()
+		case <-p.t.ctx.Done():
+		}
+	})
 }
 
 // grow dials one further link for those who wait. Called with p.mu held.

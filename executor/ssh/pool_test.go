@@ -405,3 +405,44 @@ func TestPlaceIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitersAreServedThoughAFurtherConnectionFailed: a host that refuses a second
+// connection for a while must not leave those forgotten who wait for it.
+func TestWaitersAreServedThoughAFurtherConnectionFailed(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{MaxSessions: 1, Proxied: true})
+	tr := newTransport(t, Options{User: lab.User()})
+	c := mustConnect(t, tr, lab.Hosts()[0])
+	busy, err := c.open(within(t, 30*time.Second), "sleep 30")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	proxy := lab.Proxy(lab.Hosts()[0].Name)
+	proxy.Refuse(true)
+	healed := time.AfterFunc(300*time.Millisecond, func() { proxy.Refuse(false) })
+	defer healed.Stop()
+	if _, _, e, err := run(within(t, 20*time.Second), c, "exit 6"); err != nil || e.Code != 6 {
+		t.Errorf("%+v %v", e, err)
+	}
+}
+
+// TestWaitingForATurnIsNoTimeout: hosts queue for the handshake longer than one may take.
+func TestWaitingForATurnIsNoTimeout(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{Hosts: 8, Proxied: true})
+	tr := newTransport(t, Options{User: lab.User(), MaxDials: 1})
+	var wg sync.WaitGroup
+	for _, h := range lab.Hosts() {
+		lab.Proxy(h.Name).SetLatency(40 * time.Millisecond)
+		slow := *h
+		slow.SSH.ConnectTimeout = 2 * time.Second // eight in a row take longer
+		wg.Go(func() {
+			c, err := tr.connect(within(t, 60*time.Second), &slow, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Release()
+		})
+	}
+	wg.Wait()
+}

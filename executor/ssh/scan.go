@@ -9,6 +9,7 @@ import (
 
 	xssh "golang.org/x/crypto/ssh"
 
+	"tfw/executor"
 	"tfw/inventory"
 )
 
@@ -144,6 +145,9 @@ func (t *Transport) KnownHostsFile(host *inventory.Host, via func(name string) (
 	s, err := r.resolve(host)
 	if err != nil {
 		return "", "", fail(host.Name, "host keys", err)
+	}
+	if len(s.KnownHosts) == 0 {
+		return "", "", fail(host.Name, "host keys", because(executor.ErrHostKey, "name ssh.known_hosts", "no known_hosts file is configured"))
 	}
 	return s.KnownHosts[0], s.addr(), nil
 }

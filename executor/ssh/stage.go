@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"tfw/executor"
 )
@@ -13,7 +14,20 @@ type stage struct {
 	set  *settings
 	now  atomic.Pointer[string]
 	wire atomic.Pointer[wire]
+	end  time.Time // of the connect timeout, which begins with the first handshake; the dialling goroutine's own
 }
+
+// begin bounds a handshake. The time waited for a turn among many hosts does not
+// count, what a server drops and is tried again does.
+func (s *stage) begin(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.end.IsZero() {
+		s.end = time.Now().Add(s.set.ConnectTimeout)
+	}
+	return context.WithDeadline(ctx, s.end)
+}
+
+// over tells whether the connect timeout has passed.
+func (s *stage) over() bool { return !s.end.IsZero() && time.Now().After(s.end) }
 
 func (s *stage) at(what string) { s.now.Store(&what) }
 
