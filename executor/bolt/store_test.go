@@ -3,14 +3,10 @@ package bolt_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"tfw/executor"
 	"tfw/executor/bolt"
 	"tfw/executor/executortest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, o bolt.Options) *bolt.Store {
 	t.Helper()
