@@ -77,6 +77,8 @@ func damage(t *testing.T, path string, how func([]byte, *rand.Rand) []byte, r *r
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err == nil {
+		// A file ends with pages that were never written: leave them out.
+		b = b[:(len(bytes.TrimRight(b, "\x00"))+4095)/4096*4096]
 		err = os.WriteFile(path, how(b, r), 0o600)
 	}
 	if err != nil {
@@ -97,7 +99,7 @@ func copyDir(t *testing.T, from string) string {
 // crash; the other shards are served; new entries are taken after the old sequence numbers.
 func TestDamagedShard(t *testing.T) {
 	master, shards := library(t)
-	rounds := 6
+	rounds := 3
 	for what, how := range damages {
 		for round := range rounds {
 			for _, pick := range []int{0, len(shards) - 1} { // a closed one, and the one being written
@@ -176,7 +178,7 @@ func TestDamagedState(t *testing.T) {
 	master, _ := library(t)
 	refused := 0
 	for what, how := range damages {
-		for round := range 8 {
+		for round := range 4 {
 			dir := copyDir(t, master)
 			path := filepath.Join(dir, "state.db")
 			damage(t, path, how, rand.New(rand.NewPCG(uint64(round), 5)))
@@ -193,7 +195,7 @@ func TestDamagedState(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("refused %d of %d", refused, 8*len(damages))
+	t.Logf("refused %d of %d", refused, 4*len(damages))
 }
 
 func useState(t *testing.T, dir string) error {

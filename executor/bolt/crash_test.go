@@ -94,7 +94,7 @@ func pattern(offset int64, n int) []byte {
 }
 
 func TestKill(t *testing.T) {
-	kills := 25
+	kills := 15
 	if testing.Short() {
 		kills = 5
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"tfw/executor"
 )
@@ -134,7 +135,7 @@ func (s *Store) View(ctx context.Context, fn func(executor.Tx) error) error {
 		}
 		return err
 	})
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) { //nolint:staticcheck // the alias of errors.ErrDatabaseNotOpen
+	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return executor.ErrClosed
 	}
 	return err

@@ -26,8 +26,8 @@ type tx struct {
 }
 
 // run calls fn and takes everything back when it fails. A panic of fn comes back in panicked.
-func (t *tx) run(fn func(executor.Tx) error) (err error, panicked any) { //nolint:revive // err is the result, panicked the accident
-	err, panicked = call(fn, t)
+func (t *tx) run(fn func(executor.Tx) error) (panicked any, err error) {
+	panicked, err = call(fn, t)
 	if t.err != nil {
 		err = t.err
 	}
@@ -38,12 +38,12 @@ func (t *tx) run(fn func(executor.Tx) error) (err error, panicked any) { //nolin
 	if e := t.rollback(); e != nil {
 		t.broken, err = true, errors.Join(err, e)
 	}
-	return err, panicked
+	return panicked, err
 }
 
 // call runs fn on a goroutine of its own and waits for it: whatever it does,
 // panic or end its goroutine, the writer lives on.
-func call(fn func(executor.Tx) error, t executor.Tx) (err error, panicked any) { //nolint:revive // as above
+func call(fn func(executor.Tx) error, t executor.Tx) (panicked any, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -57,7 +57,7 @@ func call(fn func(executor.Tx) error, t executor.Tx) (err error, panicked any) {
 		panicked = nil
 	}()
 	<-done
-	return err, panicked
+	return panicked, err
 }
 
 // rollback undoes the writes, the last first.

@@ -164,7 +164,7 @@ func (w *writer) commit(updates []*update) error {
 func runAll(b *bbolt.Tx, file string, updates []*update) error {
 	for _, u := range updates {
 		t := &tx{bolt: b, file: file}
-		if u.err, u.panicked = t.run(u.fn); t.broken {
+		if u.panicked, u.err = t.run(u.fn); t.broken {
 			return fmt.Errorf("%s: %w: an update could not be taken back", file, executor.ErrCorrupt)
 		}
 		u.rings = t.rings
