@@ -190,10 +190,18 @@ func route[I, O any](s *Server, op huma.Operation, handler func(ctx context.Cont
 	})
 }
 
-// responses documents what huma cannot see: answers that are not the operation's one JSON type.
+// jsonResponse documents an answer that huma cannot see: one of an operation with several.
 func jsonResponse[T any](s *Server, description string) *huma.Response {
+	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"application/json": {Schema: schemaIn[T](s)}}}
+}
+
+// eitherResponse is jsonResponse for one of two types.
+func eitherResponse[T, U any](s *Server, description string) *huma.Response {
+	either := &huma.Schema{AnyOf: []*huma.Schema{schemaIn[T](s), schemaIn[U](s)}}
+	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"application/json": {Schema: either}}}
+}
+
+func schemaIn[T any](s *Server) *huma.Schema {
 	t := reflect.TypeFor[T]()
-	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: s.api.OpenAPI().Components.Schemas.Schema(t, true, t.Name())},
-	}}
+	return s.api.OpenAPI().Components.Schemas.Schema(t, true, t.Name())
 }

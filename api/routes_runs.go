@@ -32,7 +32,7 @@ func (s *Server) runRoutes() {
 	route(s, huma.Operation{OperationID: "createRun", Method: http.MethodPost, Path: "/v2.1/runs", Summary: "Run a method on a target", Tags: tags, DefaultStatus: http.StatusAccepted,
 		Description: "Answers at once with the run as it was queued, or with the ended one when `wait` is given and long enough. With an `Idempotency-Key` the request may be sent again after any failure: the same key never runs twice.",
 		Responses: map[string]*huma.Response{
-			"200": jsonResponse[executor.Run](s, "The ended run, or with dry_run the hosts that it would run on (Preview)"),
+			"200": eitherResponse[executor.Run, Preview](s, "The ended run, or with dry_run the hosts that it would run on"),
 			"202": jsonResponse[executor.Run](s, "The run as it stands"),
 		}, Errors: []int{404, 409, 507}}, s.createRun)
 	route(s, huma.Operation{OperationID: "listRuns", Method: http.MethodGet, Path: "/v2.1/runs", Summary: "Runs, newest first", Tags: tags}, s.listRuns)
