@@ -446,3 +446,25 @@ func TestWaitingForATurnIsNoTimeout(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestHostKeyThatChangesBetweenConnections is refused, though the first connection was right.
+func TestHostKeyThatChangesBetweenConnections(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{Embedded: true})
+	h := lab.Hosts()[0]
+	if err := lab.Misbehave(h.Name, executortest.FaultKeyChanges); err != nil {
+		t.Fatal(err)
+	}
+	tr := newTransport(t, Options{User: lab.User()})
+	first := mustConnect(t, tr, h)
+	if err := lab.Disconnect(h.Name); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); first.place.live() != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the broken connection is still held")
+		}
+	}
+	if _, err := tr.connect(within(t, 20*time.Second), h, nil); !errors.Is(err, executor.ErrHostKey) {
+		t.Errorf("got %v, want a host key error", err)
+	}
+}
