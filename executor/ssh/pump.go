@@ -9,7 +9,7 @@ var errSessionClosed = errors.New("session is closed")
 
 // pump makes the reads of a channel's stream interruptible: x/crypto's Read returns
 // only when the server closes the channel, which sshd does not do while the
-// command runs. It reads at most one buffer ahead, so the window still holds the host back.
+// command runs. It reads at most two buffers ahead, so the window still holds the host back.
 type pump struct {
 	src    io.Reader
 	closed <-chan struct{}
@@ -25,7 +25,7 @@ const (
 )
 
 func newPump(src io.Reader, closed <-chan struct{}) *pump {
-	return &pump{src: src, closed: closed, full: make(chan []byte), empty: make(chan []byte, 2)}
+	return &pump{src: src, closed: closed, full: make(chan []byte, 1), empty: make(chan []byte, 3)}
 }
 
 // run moves bytes until the stream ends. Once the session is closed it throws them away.
@@ -37,7 +37,7 @@ func (p *pump) run() {
 		select {
 		case buf = <-p.empty:
 		default:
-			if made < 2 {
+			if made < 3 {
 				made++
 				buf = make([]byte, size)
 			} else if buf = p.await(); buf == nil {
