@@ -35,6 +35,7 @@ func (l *Live) watch(ctx context.Context) {
 	defer poll.Stop()
 	l.follow(w)
 	if l.stale() { // edited between the first load and now
+		settle(ctx, events)
 		_ = l.Reload(ctx)
 	}
 	for {
@@ -49,6 +50,7 @@ func (l *Live) watch(ctx context.Context) {
 			if !l.stale() {
 				continue
 			}
+			settle(ctx, events) // it may be in the middle of being written
 		}
 		if ctx.Err() == nil {
 			_ = l.Reload(ctx) // the error is in Status, and onChange was told
