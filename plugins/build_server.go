@@ -15,6 +15,8 @@ import (
 // itself calls for. Checkouts are cached in the login user's home.
 type BuildServer struct{}
 
+var _ = builtin(BuildServer{})
+
 // Name implements [Plugin].
 func (BuildServer) Name() string { return "build_server" }
 

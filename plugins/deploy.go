@@ -10,6 +10,8 @@ import (
 // and sha256sum, shasum or openssl to verify what was installed.
 type Deploy struct{}
 
+var _ = builtin(Deploy{})
+
 // Name implements [Plugin].
 func (Deploy) Name() string { return "deploy" }
 
@@ -77,7 +79,7 @@ func rebootHost(ctx context.Context, remote Remote, p rebootParams) (rebootOutpu
 		return rebootOutputs{}, err
 	}
 	r, err := remote.Run(ctx, Command{
-		Shell: "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true", Quiet: true, Timeout: time.Minute,
+		Script: []byte("cat /proc/sys/kernel/random/boot_id 2>/dev/null || true"), Quiet: true, Timeout: time.Minute,
 	})
 	return rebootOutputs{BootID: firstLine(r.Stdout, "")}, err
 }

@@ -9,6 +9,8 @@ import (
 // It needs nothing on the host but a POSIX sh; facts about hardware need /proc.
 type LinuxSystem struct{}
 
+var _ = builtin(LinuxSystem{})
+
 // Name implements [Plugin].
 func (LinuxSystem) Name() string { return "linux_system" }
 

@@ -27,6 +27,9 @@ func runScript(ctx context.Context, remote Remote, p scriptParams) (CommandOutpu
 // transport can send with the command itself is sent so; the rest is uploaded once
 // under its hash and found there the next time.
 func scriptCommand(ctx context.Context, remote Remote, p scriptParams) (Command, error) {
+	if p.Artifact == "" && len(p.Script) == 0 {
+		return Command{}, ParameterError{Location: "parameters.script", Message: "is empty"}
+	}
 	if p.Artifact == "" && p.Interpreter.Empty() {
 		if bytes.HasPrefix(p.Script, []byte("\x7fELF")) {
 			return Command{}, errors.New(`parameters.script: is a program, not a script (store it and give it as "artifact")`)
@@ -90,7 +93,7 @@ func stagedLine(dest, placed, name string, interpreter Words, args []string) (Co
 	} else {
 		line = `touch ` + path + ` 2>/dev/null; find "$HOME"/` + stageDir + ` -type f -mtime +14 ! -name ` + name + ` -exec rm -f {} + 2>/dev/null; exec ` + line
 	}
-	return Command{Shell: line}, nil
+	return Command{Script: []byte(line)}, nil // for sh: a login shell may be of another kind
 }
 
 // makeDir makes a directory for uploads, which make none. It may be there already.
@@ -106,7 +109,7 @@ func makeDir(ctx context.Context, remote Remote, dir string, become *Become) err
 // host answered is recorded, so a replay gets the same one.
 func privateDir(ctx context.Context, remote Remote, become *Become) (string, error) {
 	r, err := remote.Run(ctx, Command{
-		Shell:  `umask 077; mktemp -d "${TMPDIR:-/tmp}/tfw.XXXXXXXX"`,
+		Script: []byte(`umask 077; mktemp -d "${TMPDIR:-/tmp}/tfw.XXXXXXXX"`),
 		Become: become, Quiet: true, Capture: 4096,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -53,15 +54,19 @@ func removeReports(ctx context.Context, remote Remote, p testParams, s sources) 
 	return nil
 }
 
-// read adds the rows of the report files. It gives what was missing or broken.
-func (s sources) read(ctx context.Context, remote Remote, p testParams, rows *report) (missing []string) {
+// read adds the rows of the report files. It gives what was missing or broken;
+// an error means that the host could not be asked.
+func (s sources) read(ctx context.Context, remote Remote, p testParams, rows *report) (missing []string, err error) {
 	for _, f := range s.files {
-		if err := f.read(ctx, remote, p, rows); err != nil {
+		err := f.read(ctx, remote, p, rows)
+		if _, failed := errors.AsType[*FailedError](err); failed {
 			missing = append(missing, fmt.Sprintf("report %s: %s", cleanLine(f.path, 200), cleanLine(err.Error(), 300)))
 			rows.problem(missing[len(missing)-1])
+		} else if err != nil {
+			return missing, err
 		}
 	}
-	return missing
+	return missing, nil
 }
 
 // maxReportFiles bounds how many files one glob may bring.
@@ -91,7 +96,7 @@ func (f reportFile) read(ctx context.Context, remote Remote, p testParams, rows 
 			return Failed("%s", lastLine(r.Stderr, "cannot be read"))
 		}
 		if err := rows.parse(f.format, r.Stdout); err != nil {
-			return err
+			return Failed("%v", err)
 		}
 	}
 	return nil

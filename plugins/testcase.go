@@ -14,6 +14,8 @@ import (
 // there; a reboot inside a case needs the rights to reboot.
 type Testcase struct{}
 
+var _ = builtin(Testcase{})
+
 // Name implements [Plugin].
 func (Testcase) Name() string { return "testcase" }
 
@@ -82,8 +84,14 @@ func runTest(ctx context.Context, remote Remote, p testParams) (TestOutputs, err
 	if runErr != nil && ctx.Err() != nil {
 		return out, runErr // cancelled: nothing more can be asked of the host
 	}
-	missing := sources.read(ctx, remote, p, &rows)
-	keepArtifacts(ctx, remote, p, &out)
+	missing, readErr := sources.read(ctx, remote, p, &rows)
+	keepErr := keepArtifacts(ctx, remote, p, &out)
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx) // cut short: what is missing says nothing about the test
+	}
+	if runErr == nil {
+		runErr = errors.Join(readErr, keepErr)
+	}
 	for _, problem := range rows.problems {
 		remote.Note("report: %s", problem)
 	}
@@ -163,15 +171,19 @@ func commandOf(w Words) (Command, error) {
 	return Command{Shell: w.Line}, nil
 }
 
-func keepArtifacts(ctx context.Context, remote Remote, p testParams, out *TestOutputs) {
+// keepArtifacts keeps what there is. That something is missing or over a limit is
+// only noted; that the host could not be asked is an error.
+func keepArtifacts(ctx context.Context, remote Remote, p testParams, out *TestOutputs) error {
 	kept, missing, err := p.keep(ctx, remote, p.Cwd, p.Become.Become())
 	out.Artifacts = kept
-	if err != nil {
+	if _, failed := errors.AsType[*FailedError](err); failed {
 		remote.Note("artifacts were not all kept: %v", err)
+		err = nil
 	}
 	for _, pattern := range missing {
 		remote.Note("artifact %s: no such file", printable(pattern))
 	}
+	return err
 }
 
 // judgeTest makes the rows complete and the verdict from them. Every test has at least one row.

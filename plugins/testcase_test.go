@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -154,5 +155,34 @@ exit 4`
 	wantFailed(t, out.Err, 4)
 	if len(out.Ops) < 8 {
 		t.Errorf("only %d operations: %v", len(out.Ops), out.Ops)
+	}
+}
+
+// cancelling ends the context within the n-th operation, as a cancel by a person does.
+type cancelling struct {
+	plugins.Remote
+	after  int
+	cancel context.CancelCauseFunc
+}
+
+var errCancelled = errors.New("cancelled by ann")
+
+func (c *cancelling) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, error) {
+	if c.after--; c.after < 0 {
+		c.cancel(errCancelled)
+		return plugins.Result{}, errCancelled
+	}
+	return c.Remote.Run(ctx, cmd)
+}
+
+func TestTestcaseCancelledIsNeitherPassedNorFailed(t *testing.T) {
+	for after := range 4 { // removal of old reports, the test, the reports, the artifacts
+		ctx, cancel := context.WithCancelCause(t.Context())
+		remote := &cancelling{plugintest.Local(t), after, cancel}
+		_, err := method(t, "testcase", "run").Call(ctx, remote, []byte(`{"command":"true","report":"tap:x","artifacts":"y"}`))
+		if _, failed := errors.AsType[*plugins.FailedError](err); failed || !errors.Is(err, errCancelled) {
+			t.Errorf("cancelled after %d operations: %v", after, err)
+		}
+		cancel(nil)
 	}
 }

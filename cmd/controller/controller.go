@@ -117,8 +117,14 @@ func (c *Controller) readPlugins(context.Context) (err error) {
 // Registry holds the plugins that come with tfw and those of a directory; "" is
 // plugins.d beside the inventory, which need not be there.
 func Registry(inventoryFile, dir string) (*plugins.Registry, error) {
-	all := plugins.Builtin()
-	return plugins.NewRegistry(all...)
+	if dir == "" {
+		dir = filepath.Join(filepath.Dir(inventoryFile), "plugins.d")
+	}
+	scripts, err := plugins.LoadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return plugins.NewRegistry(append(plugins.Builtin(), scripts...)...)
 }
 
 func (c *Controller) readInventory(ctx context.Context) error {
