@@ -9,6 +9,8 @@ import (
 	"tfw/inventory"
 )
 
+var _ executor.Conn = (*conn)(nil)
+
 // conn is one host's place in the pool, as its user sees it.
 type conn struct {
 	t        *Transport
@@ -40,9 +42,6 @@ func (c *conn) Release() {
 		c.place.release()
 	}
 }
-
-// asConn gives the conn as the executor's interface.
-func asConn(c *conn) executor.Conn { return any(c).(executor.Conn) }
 
 // open waits for a session of the host and asks the server to run the command
 // there. It does not wait for the server's consent to the command: that comes with

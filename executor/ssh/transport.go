@@ -10,6 +10,8 @@ import (
 	"tfw/inventory"
 )
 
+var _ executor.Transport = (*Transport)(nil)
+
 // Transport is the process's one pool of SSH connections. It implements
 // executor.Transport and is safe for concurrent use.
 type Transport struct {
@@ -69,7 +71,7 @@ func (t *Transport) Connect(ctx context.Context, host *inventory.Host, via func(
 	if err != nil {
 		return nil, fail(host.Name, "connect", err)
 	}
-	return asConn(c), nil
+	return c, nil
 }
 
 func (t *Transport) connect(ctx context.Context, host *inventory.Host, via lookup) (*conn, error) {
