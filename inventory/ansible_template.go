@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// template1 is the value of a setting that holds {{ variables }}: they are
+// asTemplate is the value of a setting that holds {{ variables }}: they are
 // filled in once everything is merged. What must not be text yet waits.
-func template1(f field, value string) any {
+func asTemplate(f field, value string) any {
 	switch f.kind {
 	case paths:
 		return []string{value}

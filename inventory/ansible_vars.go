@@ -91,7 +91,7 @@ func (a *ansibleReader) known(l *layer, p pair, n *yaml.Node, f field) {
 		return
 	}
 	if n.Kind == yaml.ScalarNode && f.kind != secret && strings.Contains(n.Value, "{{") {
-		l.add(f.name, template1(f, n.Value), a.at(n))
+		l.add(f.name, asTemplate(f, n.Value), a.at(n))
 		return
 	}
 	if f.kind == number && n.Kind == yaml.ScalarNode { // "22" in quotes is fine there
