@@ -81,7 +81,7 @@ type LogQuery struct {
 	Bytes   int    // of data, about; 0 is 1 MiB; at least one entry is given
 	// Tail > 0: the last so many entries (before Before, when set), in order. After is still honoured.
 	Tail   int
-	Before uint64
+	Before uint64    // entries with a smaller Seq; 0 is no bound
 	Since  time.Time // entries received at or after it
 }
 
@@ -89,7 +89,7 @@ type LogQuery struct {
 type LogPage struct {
 	Entries []Entry
 	Next    uint64 // the After for the next page: how far the store looked
-	More    bool   // there is more right now
+	More    bool   // there is more right now; with Tail: there are older entries
 	Dropped bool   // entries of this run were given up by retention
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"tfw/executor"
 )
@@ -83,6 +84,9 @@ func (s *shards) lengthIn(active *shard, key []byte) (end int64, found bool, err
 	}
 	err = active.view(func(tx *bbolt.Tx) error {
 		end, found, err = getLength(tx.Bucket(bEnds), key)
+		if damaged(err) {
+			end, found, err = lastEnd(tx, key)
+		}
 		return err
 	})
 	if damaged(err) || errors.Is(err, errShardLost) {
@@ -98,10 +102,18 @@ func (s *shards) closedLength(key []byte) (end int64, err error) {
 			return err
 		})
 	})
-	if damaged(err) {
-		err = fmt.Errorf("%s: %w: %w", s.state.Path(), executor.ErrCorrupt, err)
+	return end, s.stateError(err)
+}
+
+// stateError says what a failed look into state.db means.
+func (s *shards) stateError(err error) error {
+	switch {
+	case errors.Is(err, bbolterrors.ErrDatabaseNotOpen):
+		return executor.ErrClosed
+	case damaged(err):
+		return fmt.Errorf("%s: %w: %w", s.state.Path(), executor.ErrCorrupt, err)
 	}
-	return end, err
+	return err
 }
 
 func getLength(b *bbolt.Bucket, key []byte) (end int64, found bool, err error) {
@@ -111,4 +123,18 @@ func getLength(b *bbolt.Bucket, key []byte) (end int64, found bool, err error) {
 	}
 	n, err := number(b, key)
 	return int64(n), err == nil, err
+}
+
+// lastEnd finds where a stream ends by its last entry, when its length is damaged.
+func lastEnd(tx *bbolt.Tx, key []byte) (end int64, found bool, err error) {
+	r := reader{b: key}
+	q := executor.LogQuery{Run: executor.RunID(r.text()), Host: r.text(), Tail: 1}
+	command := int(r.varint())
+	q.Command, q.Stream = &command, streamNames[r.byte()&3]
+	p := newPage(q)
+	if err := errors.Join(append(p.bad, p.readShard(tx))...); err != nil || len(p.found) == 0 {
+		return 0, false, err
+	}
+	last, err := decode(p.found[0].seq, p.found[0].body)
+	return last.entry.Offset + int64(last.length), err == nil, err
 }

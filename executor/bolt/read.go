@@ -98,11 +98,8 @@ func (s *shards) of(q executor.LogQuery) (closed []closedShard, dropped bool, ac
 			return err
 		})
 	})
-	if damaged(err) {
-		err = fmt.Errorf("%s: %w: %w", s.state.Path(), executor.ErrCorrupt, err)
-	}
 	if err != nil {
-		return nil, false, nil, err
+		return nil, false, nil, s.stateError(err)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -144,7 +141,11 @@ func (s *Store) search(ctx context.Context, p *page, closed []closedShard, activ
 		}
 		err := sh.view(p.readShard)
 		switch {
-		case err == nil, errors.Is(err, errShardLost): // dropped since: the next page says so
+		case err == nil:
+		case errors.Is(err, errShardLost): // dropped since, which the next page says; or closed
+			if err := s.usable(ctx); err != nil {
+				return err
+			}
 		case damaged(err):
 			s.damage(sh, closed, err)
 			p.bad = append(p.bad, err)

@@ -63,9 +63,13 @@ func stateAdvice(dir string, err error) error {
 	return fmt.Errorf("open state.db: %w", err)
 }
 
+// maxCheck bounds the state.db that is walked before use after an unclean end;
+// a larger one would keep the start waiting, and its checksums tell of damage later.
+const maxCheck = 256 << 20
+
 // readyState checks marker and version, and after an unclean end the whole file.
 func readyState(db *bbolt.DB, unclean bool) error {
-	if unclean {
+	if unclean && onDisk(db.Path()) <= maxCheck {
 		if err := check(db); err != nil {
 			return err
 		}

@@ -156,6 +156,7 @@ func (w *writer) commit(updates []*update) error {
 	err = classify(fmt.Errorf("write state.db: %w", err))
 	if !fullOnWrite(err) {
 		w.broken = fmt.Errorf("%w (nothing more is recorded until a restart)", err)
+		w.s.sick.note(w.broken)
 		w.s.stuck.Store(errors.Is(err, executor.ErrCorrupt))
 	}
 	return err
