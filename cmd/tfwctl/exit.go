@@ -4,7 +4,9 @@ import (
 	"errors"
 
 	"tfw/api"
+	"tfw/cmd/controller"
 	"tfw/executor"
+	"tfw/inventory"
 	"tfw/plugins"
 )
 
@@ -46,12 +48,14 @@ func exitOfVerdict(v executor.Verdict) int {
 func exitOfError(err error) int {
 	var status statusError
 	var usage usageError
+	var inv inventory.Problems
+	var target *inventory.TargetError
 	switch {
 	case err == nil:
 		return exitPassed
 	case errors.As(err, &status):
 		return int(status)
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &inv), errors.As(err, &target), errors.Is(err, controller.ErrRefused):
 		return exitUsage
 	case errors.Is(err, executor.ErrForbidden), errors.Is(err, executor.ErrLeased):
 		return exitRefused

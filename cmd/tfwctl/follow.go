@@ -46,12 +46,13 @@ func (w *watch) follow(ctx context.Context, signals <-chan os.Signal) (*executor
 		for range feed.entries { // until the reader has ended
 		}
 	}()
-	polled := w.poll(ctx)
+	polls := w.poll(ctx)
 	defer func() {
 		stop()
-		for range polled {
+		for range polls { // until the poller has ended
 		}
 	}()
+	polled := polls
 	for {
 		select {
 		case e, more := <-feed.entries:

@@ -99,7 +99,7 @@ func commands(a *app) []*cobra.Command {
 		newExec(a), newRun(a),
 		newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
-		newInventory(a), newToken(a), newConfig(a),
+		newInventory(a), newHostkeys(a), newToken(a), newConfig(a), newLab(a),
 		newVersion(a), newCompletion(a), newBackground(a),
 	}
 }
