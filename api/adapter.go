@@ -89,7 +89,10 @@ func (h *humaContext) GetMultipartForm() (*multipart.Form, error) {
 	return nil, errors.New("forms are not read here")
 }
 func (h *humaContext) SetReadDeadline(t time.Time) error {
-	return h.c.Context().Conn().SetReadDeadline(t)
+	if h.r.conn == nil {
+		return nil
+	}
+	return h.r.conn.SetReadDeadline(t)
 }
 func (h *humaContext) SetStatus(code int)              { h.status = code; h.c.Status(code) }
 func (h *humaContext) Status() int                     { return h.status }

@@ -16,14 +16,32 @@ import (
 )
 
 // listener wraps what it accepts into [conn].
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	s      *Server
+	closed sync.Once
+}
 
-func (l listener) Accept() (net.Conn, error) {
+func (l *listener) Close() (err error) {
+	l.closed.Do(func() { err = l.Listener.Close() })
+	return err
+}
+
+func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newConn(c), nil
+	wrapped := newConn(c)
+	l.s.mu.Lock()
+	l.s.conns[wrapped] = struct{}{}
+	l.s.mu.Unlock()
+	wrapped.forget = func() {
+		l.s.mu.Lock()
+		delete(l.s.conns, wrapped)
+		l.s.mu.Unlock()
+	}
+	return wrapped, nil
 }
 
 // conn is a connection that knows who is at the other end, whether the other
@@ -34,6 +52,7 @@ type conn struct {
 	peer   *executor.Principal // over a unix socket, the process's own user or root
 	linger atomic.Bool         // the client may still be sending: let it read our answer
 	closed sync.Once
+	forget func() // called by Close
 }
 
 func newConn(c net.Conn) *conn {
@@ -77,6 +96,7 @@ func (c *conn) Close() error {
 			io.CopyN(io.Discard, c.Conn, 64<<20)
 		}
 		err = c.Conn.Close()
+		c.forget()
 	})
 	return err
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"embed"
 	"net/http"
+	"sync"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -17,8 +18,9 @@ var docFiles embed.FS
 // docRoutes serve the API's description and a page that shows it.
 func (s *Server) docRoutes() {
 	document := func(kind string, make func(*huma.OpenAPI) ([]byte, error)) fiber.Handler {
+		once := sync.OnceValues(func() ([]byte, error) { return make(s.api.OpenAPI()) })
 		return func(c *fiber.Ctx) error {
-			raw, err := make(s.api.OpenAPI())
+			raw, err := once()
 			if err != nil {
 				return err
 			}

@@ -211,6 +211,22 @@ func TestBodyOverTheLimit(t *testing.T) {
 	}
 }
 
+// A HEAD of a stream has no body, and does not follow.
+func TestHead(t *testing.T) {
+	l := newLab(t)
+	id := l.start(t)
+	for _, path := range []string{"/v2.1/hosts", "/v2.1/runs/" + string(id) + "/log?follow=1", "/v2.1/artifacts/" + strings.Repeat("0", 64)} {
+		if a := l.ask(t, "HEAD", path, ""); a.status == 405 || len(a.body) != 0 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	l.waitFollowers(t, 0)
+	body := `{"plugin":"linux_system","method":"run_shell","target":"duts","parameters":{"command":"ls"},"plan":"p"}`
+	if p := l.ask(t, "POST", "/v2.1/runs", body).problem(t); p.Status != 400 || p.Errors[0].Location != "body.plan" {
+		t.Errorf("max_hosts is got round by a plan: %+v", p)
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
 	l := newLab(t)
 	for sent, kept := range map[string]bool{"abc-1.2_3": true, "a b": false, "x\ty": false, strings.Repeat("a", 101): false, "<script>": false} {

@@ -68,7 +68,7 @@ type command struct{ n *int }
 func (c *command) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil || n < 0 {
-		return errors.New("want the ordinal of a command: 0, 1 ...")
+		return errors.New("want the ordinal of a command, 0 for the first")
 	}
 	c.n = &n
 	return nil

@@ -64,7 +64,7 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	if err := s.serve(c, r); err != nil {
-		s.onError(c, err)
+		_ = s.onError(c, err) // it has answered
 	}
 	s.settle(c, r)
 	s.metrics.count(c, time.Since(start))
@@ -79,7 +79,7 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 		if cause := recover(); cause != nil {
 			s.log.Error("panic in a request", "request", r.id, "path", c.Path(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			c.Response().ResetBody()
-			err = ErrInternal
+			err = errPanicked
 		}
 	}()
 	if limit := s.bodyLimit(c.Path()); int64(c.Request().Header.ContentLength()) > limit {
@@ -90,6 +90,9 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 	}
 	return c.Next()
 }
+
+// errPanicked stands for a panic, which was logged.
+var errPanicked = fmt.Errorf("panic: %w", ErrInternal)
 
 // settle closes the connection after an answer that was given before the whole
 // body was read: what is left of it must not be taken for the next request.
@@ -191,7 +194,10 @@ func (s *Server) explain(err error, requestID string) *Problem {
 		return ofStatus(said.Code, said.Message)
 	}
 	p, known := problemOf(err)
-	if !known {
+	switch {
+	case errors.Is(err, errPanicked):
+		p.Detail = fmt.Sprintf("internal error: the controller's log has the cause under request %s", requestID)
+	case !known:
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return newProblem(http.StatusServiceUnavailable, "draining", "the controller is shutting down: try again")
 		}

@@ -171,7 +171,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	var slow net.Error
 	if errors.As(err, &slow) && slow.Timeout() {
 		err = ofStatus(http.StatusRequestTimeout, "")
-	} else if err != nil && err != io.EOF {
+	} else if err != nil && !errors.Is(err, io.EOF) {
 		err = newProblem(http.StatusBadRequest, "bad_request", fmt.Sprintf("the body broke off: %v", err))
 	}
 	return n, err

@@ -55,6 +55,9 @@ type createRunIn struct {
 
 func (s *Server) createRun(ctx context.Context, r *request, in *createRunIn) (*runOut, error) {
 	req := in.Body
+	if req.Plan != "" || req.Step != "" {
+		return nil, badField("body.plan", "plan and step are set by test plans only")
+	}
 	if in.DryRun {
 		return s.preview(ctx, r, req)
 	}
@@ -63,7 +66,7 @@ func (s *Server) createRun(ctx context.Context, r *request, in *createRunIn) (*r
 
 // submit is what both ways of asking for a run come to.
 func (s *Server) submit(ctx context.Context, r *request, req executor.Request, key string, w wait) (*runOut, error) {
-	req.IdempotencyKey, req.RequestID, req.AdHoc = key, r.id, req.Plan == ""
+	req.IdempotencyKey, req.RequestID, req.AdHoc = key, r.id, true
 	run, err := s.cfg.Executor.Submit(ctx, r.principal, req)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,10 +86,14 @@ type Server struct {
 	throttle *throttle
 	endings  endings
 
-	ctx      context.Context // of every request; ends when Shutdown gives up waiting
+	ctx      context.Context // of every request; ends with Shutdown
 	cancel   context.CancelFunc
-	stopping chan struct{} // closed when Shutdown begins
-	once     sync.Once
+	stop     context.CancelFunc
+	ending   context.Context // ends when Shutdown begins
+	stopping <-chan struct{} // of ending
+
+	mu    sync.Mutex
+	conns map[*conn]struct{} // open ones
 }
 
 // New makes a server. Nothing listens yet.
@@ -96,8 +102,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("api: Config.Executor and Config.Plugins are required")
 	}
 	cfg.setDefaults()
-	s := &Server{cfg: cfg, log: cfg.Log, throttle: newThrottle(), stopping: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Log, throttle: newThrottle(), conns: map[*conn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ending, s.stop = context.WithCancel(context.Background())
+	s.stopping = s.ending.Done()
 	var err error
 	if s.metrics, err = newMetrics(cfg.Metrics, cfg.Version); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -157,19 +165,12 @@ func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().MarshalJSON(
 // Serve answers requests on a listener until [Server.Shutdown], then returns
 // nil. It may be called for several listeners at a time.
 func (s *Server) Serve(ln net.Listener) error {
-	select {
-	case <-s.stopping:
-		ln.Close()
-		return nil
-	default:
-	}
-	err := s.http.Serve(listener{ln})
-	select {
-	case <-s.stopping:
-		return nil
-	default:
-	}
-	if err != nil {
+	// At once when Shutdown has begun already: fasthttp would not know of the listener.
+	wrapped := &listener{Listener: ln, s: s}
+	release := context.AfterFunc(s.ending, func() { wrapped.Close() })
+	defer release()
+	err := s.http.Serve(wrapped)
+	if err != nil && s.ending.Err() == nil {
 		return fmt.Errorf("listening on %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -179,8 +180,22 @@ func (s *Server) Serve(ln net.Listener) error {
 // elsewhere or later) and waits, and lets every other request finish. It
 // returns when no connection is left; when ctx ends first, with its error, after cutting off what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.once.Do(func() { close(s.stopping) })
+	s.stop()
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
+	if err != nil {
+		s.cut()
+	}
 	return err
+}
+
+// cut closes every connection that is left.
+func (s *Server) cut() {
+	s.mu.Lock()
+	left := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range left {
+		c.linger.Store(false)
+		c.Close()
+	}
 }

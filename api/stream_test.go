@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -233,11 +234,11 @@ func TestStuckFollowerIsCut(t *testing.T) {
 	fmt.Fprintf(stuck, "GET /v2.1/runs/%s/log?follow=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", id)
 	l.waitFollowers(t, 1)
 	big := strings.Repeat("x", 60<<10)
-	for range 200 { // 12 MB: more than the socket's buffers
+	for range 120 { // 7 MB: more than the socket's buffers
 		l.say(id, "dut1", executor.Stdout, big)
 	}
 	l.finish(id, executor.Passed)
-	if n := len(readLog(t, l.client, id, LogOptions{Follow: true})); n != 200 {
+	if n := len(readLog(t, l.client, id, LogOptions{Follow: true})); n != 120 {
 		t.Errorf("another follower got %d entries", n)
 	}
 	l.waitFollowers(t, 0)
@@ -364,6 +365,40 @@ func TestShutdownEndsFollowers(t *testing.T) {
 	}
 	if err := s.Serve(ln); err != nil {
 		t.Errorf("serving after shutdown: %v", err)
+	}
+}
+
+// What does not end in time is cut off.
+func TestShutdownCutsWhatIsLeft(t *testing.T) {
+	f := newFake(t)
+	s, err := New(Config{Executor: f, Plugins: f.reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /v2.1/hosts HTT") // and no more
+	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("still open")
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 
