@@ -84,8 +84,8 @@ func merge(layers ...layer) (merged, error) {
 	for _, s := range table() {
 		m.from = append(m.from, last[s.key])
 	}
-	return m, k.UnmarshalWithConf("", nil, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: &m.settings, ErrorUnused: true, TagName: "koanf",
+	return m, k.UnmarshalWithConf("", &m.settings, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		ErrorUnused: true, TagName: "koanf",
 	}})
 }
 

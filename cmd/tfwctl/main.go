@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"strings"
+
+	"tfw/executor"
 )
 
 func main() { os.Exit(run(newApp(), os.Args[1:])) }
@@ -17,7 +19,7 @@ func run(a *app, args []string) int {
 	err := root.ExecuteContext(context.Background())
 	a.close()
 	if err != nil {
-		if text := err.Error(); text != "" {
+		if text := plain(err); text != "" {
 			a.say("tfwctl: %s", strings.ReplaceAll(text, "\n", "\ntfwctl: "))
 		}
 		var usage cobraUsage
@@ -26,4 +28,9 @@ func run(a *app, args []string) int {
 		}
 	}
 	return exitOfError(err)
+}
+
+// plain is an error as a person reads it: without the kind's name before what is wrong.
+func plain(err error) string {
+	return strings.TrimPrefix(err.Error(), executor.ErrBadRequest.Error()+": ")
 }

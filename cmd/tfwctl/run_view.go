@@ -1,21 +1,28 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"tfw/cmd/tfwctl/lines"
 	"tfw/executor"
+	"tfw/plugins"
 )
 
 // showRun prints a run for people: what it was, then the hosts, those that fared alike together.
 func (a *app) showRun(run *executor.Run) error {
 	p := a.painter(a.out)
 	a.printf("run       %s\n", run.ID)
-	a.printf("method    %s.%s\n", run.Plugin, run.Method)
-	if len(run.Parameters) > 2 {
-		a.printf("with      %s\n", run.Parameters)
+	if line := commandLine(run); line != "" {
+		a.printf("command   %s\n", lines.Safe([]byte(line)))
+	} else {
+		a.printf("method    %s.%s\n", run.Plugin, run.Method)
+		if len(run.Parameters) > 2 {
+			a.printf("with      %s\n", lines.Safe([]byte(readable(run.Parameters))))
+		}
 	}
 	a.printf("target    %s\n", run.Target)
 	a.printf("state     %s\n", p(stateColour(run), stateOf(run)))
@@ -129,11 +136,37 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
-// what says in a few words what a run does.
+// what says in a few words what a run does: the command line where it is one.
 func what(run *executor.Run) string {
-	var p struct{ Command, Line string }
-	if run.Plugin == "linux_system" && json.Unmarshal(run.Parameters, &p) == nil && p.Command != "" {
-		return p.Command
+	if line := commandLine(run); line != "" {
+		return line
 	}
 	return run.Plugin + "." + run.Method
+}
+
+// commandLine is what exec was given, as one would type it; "" for other methods.
+func commandLine(run *executor.Run) string {
+	var p struct {
+		Command string
+		Args    plugins.Words
+	}
+	if run.Plugin != "linux_system" || run.Method != "run_shell" || json.Unmarshal(run.Parameters, &p) != nil {
+		return ""
+	}
+	args, err := p.Args.Shell()
+	if err != nil {
+		return p.Command
+	}
+	return strings.TrimSpace(p.Command + " " + args)
+}
+
+// readable is JSON as a person reads it: without escapes that only HTML needs.
+func readable(raw json.RawMessage) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(raw); err != nil {
+		return string(raw)
+	}
+	return strings.TrimSpace(b.String())
 }
