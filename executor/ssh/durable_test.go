@@ -88,6 +88,14 @@ func newDurableHost(t testing.TB, lines ...string) *durableHost {
 		t.Fatal(err)
 	}
 	s := startSSHD(t, append([]string{"SetEnv HOME=" + home}, lines...)...)
+	t.Cleanup(func() { // a wrapper may still be tidying up
+		for range 100 {
+			if os.RemoveAll(home) == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
 	return &durableHost{sshd: s, home: home, tr: newTransport(t, Options{})}
 }
 

@@ -21,7 +21,7 @@ t_fail() { rm -f "$t_f+run" "$t_f+cmd" "$t_f+in"; t_say fail "$@"; exit; }
 # Bounded spool: what waits unread beyond the bound stops the command (every process with the mark), until half of it is read.
 t_sig() { for t_x in $(grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ); do t_x=${t_x#/proc/}; kill -s "$1" "${t_x%/environ}"; done; }
 t_guard() { t_h='' t_v=0.2 t_o=0
-  until t_rec; do
+  until t_rec || ! { kill -0 $$ || grep -qzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ; }; do
     sleep $t_v || sleep 1
     t_size || return; t_z=$((t_z+t_y)) t_v=1
     [ $((t_z-t_o)) -gt 8388608 ] && t_v=0.2; t_o=$t_z
@@ -36,7 +36,7 @@ t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g=''
       echo "$t_x $t_y" >"$t_f+got"; echo >"$t_f+way"
       t_say started $$ "$t_b"; t_follow "$t_x" "$t_y"; t_guard & t_g=$! ;;
     got) echo "$t_x $t_y" >"$t_f+got" ;; esac; done <&3
-  exec 4>&-
+  exec 4>&- >/dev/null
   [ "$t_1" ] && kill -s KILL $t_1 $t_2 $t_g
   t_guard; }
 
@@ -77,6 +77,8 @@ if [ "$t_h" = 2 ]; then
 elif [ ! -e "$t_f+out" ] || [ ! -e "$t_f+err" ] || [ ! -e "$t_f+run" ]; then t_say gone $$ "$t_b" "$t_e"
 elif [ "$t_h" ]; then
   if t_size; then t_say end $$ "$t_b" "$t_z" "$t_y" "$t_e"; else t_say gone $$ "$t_b" "$t_e"; fi
+  # sshd closes stdin when its child ends, and with that the helper would stop before all is read.
+  wait $t_H
 else
   t_x=''; t_y='dd bs=131072 count=1'
   [ -s "$t_f+out" ] && { t_say out; $t_y <"$t_f+out" 2>/dev/null || t_x=x; }

@@ -1,0 +1,296 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	xssh "golang.org/x/crypto/ssh"
+
+	"tfw/executor"
+	"tfw/executor/executortest"
+	"tfw/inventory"
+)
+
+// through gives a connection to the host that passes a proxy which can be cut.
+func (h *durableHost) through(t testing.TB) (*executortest.Proxy, *inventory.Host) {
+	t.Helper()
+	p, err := executortest.NewProxy("127.0.0.1:0", "127.0.0.1:"+h.portText())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	_, port, _ := net.SplitHostPort(p.Addr())
+	host := h.host()
+	host.SSH.Port, _ = strconv.Atoi(port)
+	host.SSH.HostKey = strings.TrimSpace(string(xssh.MarshalAuthorizedKey(h.hostKey.PublicKey())))
+	return p, host
+}
+
+// TestCuts cuts the connection at random moments of launch, follow and end, and goes on each time as the executor would.
+func TestCuts(t *testing.T) {
+	h := newDurableHost(t)
+	proxy, host := h.through(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	rounds, cuts := longer(12, 200), 0
+	for i := range rounds {
+		script := fmt.Sprintf("echo x >>$HOME/count%d; i=0; while [ $i -lt 40 ]; do head -c 20000 /dev/urandom | tee -a $HOME/out%d; echo e$i >&2; i=$((i+1)); [ $((i%%%d)) = 0 ] && sleep 0.01; done; exit 9",
+			i, i, 1+rnd.IntN(9))
+		cmd := command(script)
+		r := &recorder{}
+		var end executor.End
+		for try := 0; ; try++ {
+			if try > 60 {
+				t.Fatal("it never ends")
+			}
+			if try < 6 {
+				proxy.CutAfter(1+rnd.Int64N(16<<10), 1+rnd.Int64N(600_000), rnd.IntN(2) == 0)
+			} else {
+				proxy.CutAfter(0, 0, false)
+			}
+			ctx := within(t, 20*time.Second)
+			c, err := h.tr.connect(ctx, host, nil)
+			if err == nil {
+				end, err = c.Run(ctx, cmd, r.have(), len(r.started) > 0, r)
+				c.Release()
+				if err == nil {
+					break
+				}
+			}
+			cuts++
+			if !errors.Is(fail("dut", "test", err), executor.ErrLost) && !errors.Is(fail("dut", "test", err), executor.ErrUnreachable) {
+				t.Fatalf("after a cut: %v", err)
+			}
+		}
+		want, _ := os.ReadFile(fmt.Sprintf("%s/out%d", h.home, i))
+		count, _ := os.ReadFile(fmt.Sprintf("%s/count%d", h.home, i))
+		if string(count) != "x\n" || !bytes.Equal(want, r.out.Bytes()) || end.Code != 9 || r.wrong != nil || end.Sizes != r.have() {
+			t.Fatalf("round %d: executed %q, %d of %d bytes, %+v %v", i, count, r.out.Len(), len(want), end, r.wrong)
+		}
+	}
+	t.Logf("%d rounds, %d cuts", rounds, cuts)
+}
+
+// longer picks the bounded number unless the long suite was asked for.
+func longer(short, long int) int {
+	if os.Getenv("TFW_CHAOS") != "" {
+		return long
+	}
+	return short
+}
+
+// start runs a command beside the test.
+func start(t testing.TB, c *conn, cmd executor.DurableCommand, r *recorder) (wait func() executor.End) {
+	t.Helper()
+	var end executor.End
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { end, err = c.Run(within(t, 40*time.Second), cmd, executor.Offsets{}, false, r) })
+	return func() executor.End {
+		t.Helper()
+		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return end
+	}
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// claimed gives the wrapper's pid from the spool.
+func (h *durableHost) claimed(id executor.CommandID) int {
+	b, _ := os.ReadFile(filepath.Join(h.home, ".tfw", id.String()+"+run"))
+	f := strings.Fields(string(b))
+	if len(f) < 3 {
+		return 0
+	}
+	pid, _ := strconv.Atoi(f[2])
+	return pid
+}
+
+func TestWrapperKilled(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done")
+	r := &recorder{}
+	wait := start(t, c, cmd, r)
+	until(t, "first output", func() bool { return r.have().Stdout > 0 })
+	syscall.Kill(h.claimed(cmd.ID), syscall.SIGKILL)
+	end := wait()
+	if end.Kind != executor.EndWrapper || r.out.String() != "1\n2\n3\n4\n5\n6\n7\n8\n" {
+		t.Errorf("%+v %q %q", end, &r.out, r.events)
+	}
+}
+
+func TestSpoolRemoved(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("echo one; sleep 0.6; echo two; exit 5")
+	r := &recorder{}
+	wait := start(t, c, cmd, r)
+	until(t, "first output", func() bool { return r.have().Stdout > 0 })
+	if err := os.RemoveAll(h.home + "/.tfw"); err != nil {
+		t.Fatal(err)
+	}
+	if end := wait(); end.Kind != executor.EndSpoolGone || !strings.HasPrefix(r.out.String(), "one\n") {
+		t.Errorf("%+v %q", end, &r.out)
+	}
+	mustRun(t, c, command("echo again")) // a new spool is found
+}
+
+func TestReboot(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("echo before; sleep 0.2")
+	mustRun(t, c, cmd)
+	f := filepath.Join(h.home, ".tfw", cmd.ID.String()+"+run")
+	b, _ := os.ReadFile(f)
+	lines := strings.SplitAfter(string(b), "\n")
+	w := strings.Fields(lines[0])
+	w[1] = "00000000-0000-0000-0000-000000000000" // what another boot would have left
+	os.WriteFile(f, []byte(strings.Join(w, " ")+"\n"), 0o600)
+	r := &recorder{}
+	end, err := c.Run(within(t, 10*time.Second), cmd, executor.Offsets{}, true, r)
+	if err != nil || end.Kind != executor.EndReboot || r.out.String() != "before\n" {
+		t.Errorf("%+v %v %q", end, err, &r.out)
+	}
+}
+
+func TestStrays(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("setsid sleep 300 >/dev/null 2>&1 & echo started")
+	start := time.Now()
+	r, end := mustRun(t, c, cmd)
+	if end.Code != 0 || r.out.String() != "started\n" || time.Since(start) > 10*time.Second {
+		t.Errorf("a daemon held the end up: %+v", end)
+	}
+	all, err := c.Strays(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, s := range all {
+		found = found || s.Command == cmd.ID && s.LeftProcess.Command == "sleep"
+	}
+	if !found {
+		t.Errorf("not among the strays: %+v", all)
+	}
+	rep, err := c.Kill(within(t, 10*time.Second), cmd.ID, nil, time.Second)
+	if err != nil || rep.Killed != 1 || !rep.Gone {
+		t.Errorf("%+v %v", rep, err)
+	}
+}
+
+// TestSpoolBound: the command is stopped at the bound while the sink sleeps, and goes on after it.
+func TestSpoolBound(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("i=0; while [ $i -lt 200 ]; do head -c 100000 /dev/zero; i=$((i+1)); sleep 0.01; done; echo end")
+	cmd.MaxSpool = 1 << 20
+	release := make(chan struct{})
+	r := &recorder{}
+	var once sync.Once
+	r.onBytes = func(executor.Stream, []byte) { once.Do(func() { <-release }) }
+	wait := start(t, c, cmd, r)
+	until(t, "stall", func() bool {
+		_, err := os.Stat(filepath.Join(h.home, ".tfw", cmd.ID.String()+"+stall"))
+		return err == nil
+	})
+	size := func() int64 {
+		i, _ := os.Stat(filepath.Join(h.home, ".tfw", cmd.ID.String()+"+out"))
+		return i.Size()
+	}
+	time.Sleep(300 * time.Millisecond)
+	before := size()
+	time.Sleep(500 * time.Millisecond)
+	if now := size(); now != before || now >= 20_000_000 {
+		t.Errorf("it goes on writing: %d, then %d", before, now)
+	}
+	close(release)
+	if end := wait(); end.Code != 0 || r.out.Len() != 20_000_004 {
+		t.Errorf("%+v %d", end, r.out.Len())
+	}
+	if text := strings.Join(r.events, "\n"); !strings.Contains(text, "stalled: ") || !strings.Contains(text, "resumed") {
+		t.Errorf("events %q", text)
+	}
+}
+
+// TestDaemonWrites: a child that writes for ever neither delays the end nor grows without bound.
+func TestDaemonWrites(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("(while :; do head -c 10000 /dev/zero; done) & sleep 0.3; echo over; exit 4")
+	r, end := mustRun(t, c, cmd)
+	if end.Code != 4 || end.Sizes != r.have() {
+		t.Errorf("%+v", end)
+	}
+	if rep, err := c.Kill(within(t, 10*time.Second), cmd.ID, nil, time.Second); err != nil || rep.Killed == 0 {
+		t.Errorf("%+v %v", rep, err)
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("sleep 0.5; echo $$ >$HOME/done")
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	begin := time.Now()
+	if _, err := c.Run(ctx, cmd, executor.Offsets{}, false, &recorder{}); !errors.Is(err, context.Canceled) || time.Since(begin) > 5*time.Second {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+	until(t, "the command to end by itself", func() bool { _, err := os.Stat(h.home + "/done"); return err == nil })
+}
+
+func TestMaxSessions1(t *testing.T) {
+	h := newDurableHost(t, "MaxSessions 1")
+	c := h.conn(t)
+	cmd := command("echo live; sleep 0.5; echo end")
+	live := make(chan struct{})
+	var once sync.Once
+	r := &recorder{onBytes: func(executor.Stream, []byte) { once.Do(func() { close(live) }) }}
+	wait := start(t, c, cmd, r)
+	<-live
+	if end := wait(); end.Code != 0 || r.out.String() != "live\nend\n" {
+		t.Errorf("%+v %q", end, &r.out)
+	}
+	mustRun(t, c, command("true"))
+}
+
+func TestSinkFails(t *testing.T) {
+	c := newDurableHost(t).conn(t)
+	full := errors.New("the store is full")
+	_, err := c.Run(within(t, 10*time.Second), command("echo x; sleep 5"), executor.Offsets{}, false, failing{full})
+	if !errors.Is(err, full) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Started(executor.Started) error             { return nil }
+func (f failing) Bytes(executor.Stream, int64, []byte) error { return f.err }
+func (f failing) Event(string)                               {}
