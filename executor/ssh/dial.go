@@ -226,6 +226,10 @@ func (a *login) explain(w *wire, err error) error {
 	if !w.banner.whole.Load() {
 		return a.explainNoBanner(w, err)
 	}
+	if a.offering.Load() && cutOff(err) {
+		// A refusal is said; a connection that just ends was cut, and may be had again.
+		return because(executor.ErrUnreachable, "", "the connection to %s broke while authenticating: %w", a.set.addr(), err)
+	}
 	if a.offering.Load() {
 		return a.explainAuth(err)
 	}
@@ -233,9 +237,14 @@ func (a *login) explain(w *wire, err error) error {
 }
 
 func (a *login) explainNoBanner(w *wire, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if cutOff(err) {
 		return because(executor.ErrUnreachable, "sshd is at its MaxStartups, or bans this address: see its log",
 			"%s: %w: %w", a.set.addr(), errDropped, err)
 	}
 	return because(executor.ErrUnreachable, "is that sshd? see the port", "%s sent no SSH banner: %w", a.set.addr(), err)
+}
+
+// cutOff reports whether the other side, or what is between, ended the connection without a word.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

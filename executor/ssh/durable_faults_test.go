@@ -34,8 +34,13 @@ func (h *durableHost) through(t testing.TB) (*executortest.Proxy, *inventory.Hos
 	_, port, _ := net.SplitHostPort(p.Addr())
 	host := h.host()
 	host.SSH.Port, _ = strconv.Atoi(port)
-	host.SSH.HostKey = strings.TrimSpace(string(xssh.MarshalAuthorizedKey(h.hostKey.PublicKey())))
+	host.SSH.HostKey = h.pinned()
 	return p, host
+}
+
+// pinned is the host key in the inventory's form.
+func (h *durableHost) pinned() string {
+	return strings.TrimSpace(string(xssh.MarshalAuthorizedKey(h.hostKey.PublicKey())))
 }
 
 // TestCuts cuts the connection at random moments of launch, follow and end, and goes on each time as the executor would.
