@@ -352,6 +352,13 @@ func (d *delivery) garbled(word string, f []string) error {
 	return d.settle(outcomeNone, because(executor.ErrRefused, "another version of tfw may have left it", "cannot read what the host says: %s %q", word, f))
 }
 
+// owing reports whether the end is known but bytes are to come.
+func (d *delivery) owing() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pending != nil && !d.settled()
+}
+
 // missing makes an end of what is known when the host has no more to give.
 func (d *delivery) missing() bool {
 	d.mu.Lock()

@@ -16,6 +16,8 @@ const (
 	// followAfter is how long a command may take before its output is followed:
 	// what ends sooner comes back whole and costs the host nothing more.
 	followAfter = 20 * time.Millisecond
+	// followShare is added for each command that is just being started.
+	followShare = 5 * time.Millisecond
 	// reportEvery is how often the host hears how far its output was read, for its spool's bound.
 	reportEvery = 250 * time.Millisecond
 	// stuckAfter is how long bytes may be missing after the end until they are taken for lost.
@@ -27,6 +29,7 @@ type talk struct {
 	s     *session
 	nonce string
 	first string
+	sent  chan struct{} // closed when the script is on its way
 	out   *deframer
 	err   *deframer
 }
@@ -58,7 +61,7 @@ func (c *conn) begin(ctx context.Context, b *executor.BecomeAs, t text, urgent b
 		home = "cd \"$HOME\" 2>/dev/null || cd /\n"
 	}
 	all := first + "{ " + c.spool(b).head(n) + home + t.vars + "\n" + t.body + "exit\n}\n"
-	return &talk{s: s, nonce: n, first: all}, nil
+	return &talk{s: s, nonce: n, first: all, sent: make(chan struct{})}, nil
 }
 
 // run sends the script and reads both streams until one of them is over for its reader, or the
@@ -67,9 +70,8 @@ func (t *talk) run(out, err *deframer) {
 	t.out, t.err = out, err
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := io.WriteString(t.s.Stdin(), t.first); err != nil {
-			t.s.Close()
-		}
+		io.WriteString(t.s.Stdin(), t.first) // a failure shows in what is read
+		close(t.sent)
 	})
 	wg.Go(func() { t.read(t.s.Stdout(), out) })
 	wg.Go(func() { t.read(t.s.Stderr(), err) })
@@ -104,18 +106,38 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, t text, d *del
 	errs := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.err, p) }, d.errLine)
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { d.speak(k.s, ask, ended) })
+	pace := func() time.Duration { return reportEvery }
+	if ask {
+		begun := time.Now()
+		c.t.launching.Add(1)
+		settle := sync.OnceFunc(func() { c.t.launching.Add(-1) })
+		defer settle()
+		pace = func() time.Duration {
+			if d.following() {
+				settle()
+			}
+			return c.patience() - time.Since(begun)
+		}
+		defer func() { c.paced(d, time.Since(begun)) }()
+	}
+	wg.Go(func() {
+		select {
+		case <-k.sent:
+			d.speak(k.s, ask, pace, ended)
+		case <-ended:
+		}
+	})
 	k.run(out, errs)
 	close(ended)
 	wg.Wait()
 	if ctx.Err() != nil {
 		return outcomeNone, context.Cause(ctx)
 	}
-	return c.result(k, b, d)
+	return c.result(k, b, d, ask)
 }
 
 // result says what came of a talk whose streams are over.
-func (c *conn) result(k *talk, b *executor.BecomeAs, d *delivery) (outcome, error) {
+func (c *conn) result(k *talk, b *executor.BecomeAs, d *delivery, launched bool) (outcome, error) {
 	d.mu.Lock()
 	settled := d.settled()
 	d.mu.Unlock()
@@ -128,10 +150,10 @@ func (c *conn) result(k *talk, b *executor.BecomeAs, d *delivery) (outcome, erro
 	if !k.out.began && !k.err.began {
 		return outcomeNone, neverBegan(b, &reply{exit: k.s.exit, stderr: lastLines(string(k.err.noise))})
 	}
-	if d.missing() {
+	if !launched && d.missing() {
 		return d.result, d.fault
 	}
-	return outcomeAttach, nil // the wrapper fell silent: what the spool says counts
+	return outcomeAttach, nil // the wrapper fell silent, or its helper: what the spool says counts
 }
 
 // lastLines gives the end of a text for a message.
@@ -143,16 +165,34 @@ func lastLines(s string) string {
 	return s
 }
 
+// patience is how long a command may take before it is followed: a host, or a controller, that
+// is busy with many others takes longer for the short ones too, and must not be given more to do.
+func (c *conn) patience() time.Duration {
+	n, _ := c.memo().get(paceKey{}).(time.Duration)
+	return followAfter + n + time.Duration(c.t.launching.Load())*followShare
+}
+
+// paceKey is where a place remembers how long its short commands take, smoothed.
+type paceKey struct{}
+
+func (c *conn) paced(d *delivery, took time.Duration) {
+	if d.follows || d.result != outcomeEnd || d.end.Elapsed > 10*time.Millisecond {
+		return
+	}
+	n, ok := c.memo().get(paceKey{}).(time.Duration)
+	if !ok {
+		n = took
+	}
+	c.memo().put(paceKey{}, min((3*n+took)/4, time.Second))
+}
+
 // speak tells the host to follow once the command has lasted a while, again and
 // again until it is heard: what comes while a shell still reads its script is lost. Then it reports how far we are.
-func (d *delivery) speak(s *session, ask bool, ended <-chan struct{}) {
-	wait, idle := reportEvery, time.Duration(0)
-	if ask {
-		wait = followAfter
-	}
+func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) {
+	wait, idle, asked := pace(), time.Duration(0), followAfter
 	var said executor.Offsets
 	for {
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
 		case <-timer.C:
 		case <-d.done:
@@ -165,15 +205,19 @@ func (d *delivery) speak(s *session, ask bool, ended <-chan struct{}) {
 		}
 		now := d.offsets()
 		if ask && !d.following() {
-			tell(s, "follow", d.from)
-			wait = min(2*wait, time.Second)
+			if wait = pace(); wait <= 0 {
+				tell(s, "follow", d.from)
+				asked = min(2*asked, time.Second)
+				wait = asked
+			}
 			continue
 		}
+		pace()
 		if wait = reportEvery; now != said {
 			tell(s, "got", now)
 			said, idle = now, 0
-		} else if idle += reportEvery; idle > stuckAfter && d.missing() {
-			s.Close()
+		} else if idle += reportEvery; idle > stuckAfter && d.owing() {
+			s.Close() // attach anew
 			return
 		}
 	}

@@ -83,7 +83,7 @@ func (c *conn) readOnly(ctx context.Context, script string) ([]byte, error) {
 		return nil
 	}, func(string) error { return nil })
 	var fault error
-	k := &talk{s: s, nonce: n, first: "{ echo '\x1eTFW1 " + n + " begin'\n( " + script + "\n) </dev/null\nexit\n}\n"}
+	k := &talk{s: s, nonce: n, sent: make(chan struct{}), first: "{ echo '\x1eTFW1 " + n + " begin'\n( " + script + "\n) </dev/null\nexit\n}\n"}
 	d.data = keepFault(d.data, &fault)
 	k.run(d, newDeframer(n, func([]byte) error { return nil }, func(string) error { return nil }))
 	end, err := s.Wait()

@@ -32,6 +32,7 @@ type Transport struct {
 
 	dials, failures atomic.Uint64
 	dialing, total  atomic.Int64
+	launching       atomic.Int64 // commands that may be over in a moment
 }
 
 // New makes a transport. It dials nothing yet. Close it at the end.
