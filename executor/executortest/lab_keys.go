@@ -61,7 +61,8 @@ func (l *Lab) makeKeys() error {
 			Groups: []string{groupOf(name)}, Plugins: rolesOf(groupOf(name)),
 			SSH: inventory.SSH{User: l.user, IdentityFiles: []string{l.IdentityFile()}, KnownHosts: l.KnownHosts()},
 		}
-		if err := os.MkdirAll(h.home, 0o700); err != nil {
+		// tfw keeps its spool in ~/.tfw only where there is one, else in /var/tmp: a lab leaves nothing there.
+		if err := os.MkdirAll(filepath.Join(h.home, ".tfw"), 0o700); err != nil {
 			return err
 		}
 		if h.key, err = newKey(filepath.Join(l.hostDir(name), "host_key")); err != nil {
