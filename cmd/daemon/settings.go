@@ -84,9 +84,10 @@ func merge(layers ...layer) (merged, error) {
 	for _, s := range table() {
 		m.from = append(m.from, last[s.key])
 	}
-	return m, k.UnmarshalWithConf("", &m.settings, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+	err := k.UnmarshalWithConf("", &m.settings, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		ErrorUnused: true, TagName: "koanf",
 	}})
+	return m, err
 }
 
 // nearest proposes a setting for a mistyped one.
