@@ -3,7 +3,6 @@ package executortest_test
 import (
 	"bytes"
 	"context"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,21 +162,15 @@ func (c *chaos) running() (left []string) {
 	return left
 }
 
-// spooled are files of output that still lie on a host.
+// spooled are files that still lie in a host's spool, but for tombstones: those are meant to stay a while.
 func (c *chaos) spooled() (left []string) {
 	for _, host := range names(c.lab) {
-		_ = filepath.WalkDir(c.lab.Home(host), func(file string, e fs.DirEntry, err error) error {
-			if err == nil && e.Type().IsRegular() && !strings.HasPrefix(e.Name(), "oracle.") && spoolFile(file) {
-				left = append(left, host+": "+strings.TrimPrefix(file, c.lab.Home(host)))
+		files, _ := os.ReadDir(filepath.Join(c.lab.Home(host), ".tfw"))
+		for _, f := range files {
+			if !strings.HasSuffix(f.Name(), "+ack") {
+				left = append(left, host+": "+f.Name())
 			}
-			return nil
-		})
+		}
 	}
 	return left
-}
-
-// spoolFile tells a stream's file from tombstones and notes: those are meant to stay a while.
-func spoolFile(file string) bool {
-	base := filepath.Base(file)
-	return base == "out" || base == "err" || strings.HasSuffix(base, ".out") || strings.HasSuffix(base, ".err")
 }

@@ -36,9 +36,6 @@ func programs(t *testing.T) string {
 	if bin := os.Getenv("TFW_BIN"); bin != "" {
 		return bin
 	}
-	if _, err := os.Stat("../../cmd/tfwd"); err != nil {
-		t.Skip("no cmd/tfwd yet")
-	}
 	bin := t.TempDir()
 	args := append([]string{"build", "-buildvcs=false", "-o", bin + "/"}, raceFlag...)
 	if out, err := exec.CommandContext(t.Context(), "go", append(args, "tfw/cmd/tfwd", "tfw/cmd/tfwctl")...).CombinedOutput(); err != nil {
