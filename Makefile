@@ -27,11 +27,11 @@ walls: ## who may import what
 
 chaos: build ## the long fault suite: kills, cuts, freezes, and an oracle (SEED=n to repeat one)
 	@.ci/need $(TESTS)
-	TFW_CHAOS=long TFW_CHAOS_SEED=$(SEED) TFW_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 30m -v -run TestChaos ./executor/executortest
+	CHAOS=long CHAOS_SEED=$(SEED) PROGRAMS=$(CURDIR)/bin $(GO) test -count=1 -timeout 30m -v -run TestChaos ./executor/executortest
 
 bench: build ## 100 hosts and a 400 MB log, beside ssh, clush and a bare loop
 	@.ci/need $(TESTS) clush:clustershell
-	TFW_BENCH=1 TFW_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 30m -v -run TestBench ./executor/executortest
+	BENCH=1 PROGRAMS=$(CURDIR)/bin $(GO) test -count=1 -timeout 30m -v -run TestBench ./executor/executortest
 
 lint: ## golangci-lint (install: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)
 	golangci-lint run ./...

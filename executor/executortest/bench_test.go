@@ -48,7 +48,7 @@ const (
 // TestBench is `make bench`: the same work by several tools in one run, so that
 // the ratios hold whatever the machine.
 func TestBench(t *testing.T) {
-	if os.Getenv("TFW_BENCH") == "" {
+	if os.Getenv("BENCH") == "" {
 		t.Skip("make bench")
 	}
 	lab, err := executortest.NewLab(t.Context(), executortest.LabOptions{Hosts: benchHosts, OpenSSH: true})
@@ -61,7 +61,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := []tool{sshTool(t, lab, host), clushTool(t, lab), bareTool(t, lab, host)}
-	if os.Getenv("TFW_BIN") != "" {
+	if os.Getenv("PROGRAMS") != "" {
 		tools = append(tools, tfwTools(t, lab, host)...)
 	}
 	benchTrue(t, tools)

@@ -47,11 +47,11 @@ type ordered struct {
 
 // TestChaos breaks everything but the hosts' disks under runs of random
 // commands, and then asks the hosts what happened. A short storm is part of the tests;
-// `make chaos` is the long one. TFW_CHAOS_SEED repeats one, as far as a storm can be repeated.
+// `make chaos` is the long one. CHAOS_SEED repeats one, as far as a storm can be repeated.
 func TestChaos(t *testing.T) {
-	long := os.Getenv("TFW_CHAOS") == "long"
+	long := os.Getenv("CHAOS") == "long"
 	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("TFW_CHAOS_SEED"); s != "" {
+	if s := os.Getenv("CHAOS_SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestChaos(t *testing.T) {
 	if long {
 		hosts, runs, workers, limit, c.longest = 20, 1200, 16, 25*time.Minute, 12_000
 	}
-	if n, err := strconv.Atoi(os.Getenv("TFW_CHAOS_RUNS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("CHAOS_RUNS")); err == nil {
 		runs = n
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,10 @@ type daemon struct {
 	http  http.Client
 }
 
-// programs gives the folder of tfwd and tfwctl: TFW_BIN, or freshly built ones.
+// programs gives the folder of tfwd and tfwctl: PROGRAMS, or freshly built ones.
 func programs(t *testing.T) string {
 	t.Helper()
-	if bin := os.Getenv("TFW_BIN"); bin != "" {
+	if bin := os.Getenv("PROGRAMS"); bin != "" {
 		return bin
 	}
 	bin := t.TempDir()
@@ -58,7 +59,8 @@ func (d *daemon) start(ctx context.Context) error {
 	d.cmd = exec.Command(filepath.Join(d.bin, "tfwd"), "--inventory", d.inventory, "--data", d.data(),
 		"--listen", "127.0.0.1:0", "--socket", filepath.Join(d.dir, "tfwd.sock"))
 	d.cmd.Stdout, d.cmd.Stderr = w, w
-	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
+	settings := func(v string) bool { return strings.HasPrefix(v, "TFW_") } // of whoever runs the tests
+	d.cmd.Env = append(slices.DeleteFunc(os.Environ(), settings), "GORACE=halt_on_error=1")
 	if err = d.cmd.Start(); err == nil {
 		d.ended = make(chan struct{})
 		go func(cmd *exec.Cmd, ended chan struct{}) {
