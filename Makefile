@@ -20,7 +20,7 @@ demo: build ## a throw-away lab of SSH hosts, and what tfw does with it
 
 test: ## every test with the race detector, against real OpenSSH (installed when missing)
 	@.ci/need $(TESTS)
-	$(GO) test -race -timeout 9m ./...
+	CHAOS=short $(GO) test -race -timeout 9m ./...
 
 walls: ## who may import what
 	$(GO) test -run 'Walls|Room' -count=1 .
