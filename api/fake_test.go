@@ -242,7 +242,7 @@ func (f *fake) Log(_ context.Context, p executor.Principal, q executor.LogQuery)
 	var all []executor.Entry
 	for _, e := range f.log {
 		if e.Run == q.Run && (q.Host == "" || e.Host == q.Host) && (q.Stream == "" || e.Stream == q.Stream) && e.Seq > q.After &&
-			(q.Command == nil || e.Command == *q.Command) && !e.Time.Before(q.Since) {
+			(q.Command == nil || e.Command == *q.Command) && !e.Time.Before(q.Since) && (q.Before == 0 || e.Seq < q.Before) {
 			all = append(all, e)
 		}
 	}

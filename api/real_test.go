@@ -9,20 +9,23 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tfw/api"
 	"tfw/executor"
+	"tfw/executor/bolt"
 	"tfw/executor/executortest"
 	"tfw/executor/ssh"
 	"tfw/inventory"
 	"tfw/plugins"
 )
 
-// controller is everything but the disk: a lab of SSH hosts, an executor on a
-// store in memory, and the server, reached over a pipe.
+// controller is everything: a lab of SSH hosts, an executor on a store in a
+// directory of its own, and the server, reached over a pipe.
 type controller struct {
 	client *api.Client
 	exec   *executor.Executor
@@ -60,10 +63,13 @@ func (c *controller) start(hosts int) error {
 	}
 	c.close = append(c.close, func() error { return os.RemoveAll(dir) })
 	transport := ssh.New(ssh.Options{AgentSocket: "none", Logger: slog.New(slog.DiscardHandler)})
-	store := executortest.NewMemory()
+	store, err := bolt.Open(ctx, bolt.Options{Dir: filepath.Join(dir, "data"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
 	c.close = append(c.close, store.Close, transport.Close)
 	c.exec, err = executor.New(executor.Config{Store: store, Transport: transport, Plugins: registry,
-		Inventory: func() *inventory.Inventory { return inv }, Artifacts: dir})
+		Inventory: func() *inventory.Inventory { return inv }, Artifacts: filepath.Join(dir, "artifacts")})
 	if err != nil {
 		return err
 	}
@@ -155,6 +161,37 @@ func TestRealController(t *testing.T) {
 		var raw bytes.Buffer
 		if _, err := c.client.RawLog(ctx, string(run.ID), api.LogOptions{Host: name}, &raw); err != nil || raw.String() != "caf\xc3\xa9\xff\x00" {
 			t.Errorf("%v: %q", err, raw.String())
+		}
+	})
+	t.Run("the tail of a long log", func(t *testing.T) {
+		run, err := c.client.Submit(ctx, shell(name, "seq 400000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.client.Wait(ctx, string(run.ID)); err != nil {
+			t.Fatal(err)
+		}
+		read := func(o api.LogOptions) (seqs []uint64, bytes int) {
+			for e, err := range c.client.Log(ctx, string(run.ID), o) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				seqs, bytes = append(seqs, e.Seq), bytes+len(e.Data)
+			}
+			return seqs, bytes
+		}
+		all, size := read(api.LogOptions{Stream: executor.Stdout})
+		if size != 2688895 {
+			t.Errorf("%d bytes", size)
+		}
+		for _, n := range []int{1, 2, len(all) - 1, len(all), len(all) + 1} {
+			want := all[max(0, len(all)-n):]
+			if got, _ := read(api.LogOptions{Stream: executor.Stdout, Tail: n, Follow: n%2 == 0}); !slices.Equal(got, want) {
+				t.Errorf("tail of %d: %v, want %v", n, got, want)
+			}
+		}
+		if got, _ := read(api.LogOptions{Stream: executor.Stdout, Tail: 3, After: all[len(all)-1]}); len(got) != 0 {
+			t.Errorf("tail after the end: %v", got)
 		}
 	})
 	t.Run("cancel", func(t *testing.T) {

@@ -41,9 +41,45 @@ type logStream struct {
 
 // first reads the first page, while an error can still be told in the status.
 func (st *logStream) first(ctx context.Context) error {
+	if st.query.Tail > 0 {
+		if err := st.seekTail(ctx); err != nil {
+			return err
+		}
+	}
 	var err error
 	st.page, err = st.read(ctx)
 	return err
+}
+
+// seekTail finds where the last entries begin and sets the cursor before them. A
+// page is bounded in bytes, so there may be several to look through, from the
+// end; nothing of them is kept.
+func (st *logStream) seekTail(ctx context.Context) error {
+	q := st.query
+	q.Bytes = 0
+	begin := uint64(0)
+	for q.Tail > 0 {
+		page, err := st.s.cfg.Executor.Log(ctx, st.r.principal, q)
+		if err != nil {
+			return err
+		}
+		if begin == 0 {
+			st.query.After = max(st.query.After, page.Next) // when there is none at all
+		}
+		if len(page.Entries) == 0 {
+			break
+		}
+		begin = page.Entries[0].Seq
+		q.Before, q.Tail = begin, q.Tail-len(page.Entries)
+		if !page.More {
+			break
+		}
+	}
+	if begin > 0 {
+		st.query.After = begin - 1
+	}
+	st.query.Tail = 0
+	return nil
 }
 
 // answer makes the stream the response's body.
@@ -127,7 +163,7 @@ func (st *logStream) send() error {
 // false at the end. For every ring it looks at the run and the log once.
 func (st *logStream) next() (more bool, err error) {
 	for st.left >= 0 {
-		st.query.After, st.query.Tail, st.query.Since = max(st.query.After, st.page.Next), 0, st.sinceLeft()
+		st.query.After, st.query.Since = max(st.query.After, st.page.Next), st.sinceLeft()
 		if !st.page.More && (!st.follow || st.run != nil) {
 			return false, nil
 		}
