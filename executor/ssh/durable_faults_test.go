@@ -299,3 +299,32 @@ type failing struct{ err error }
 func (f failing) Started(executor.Started) error             { return nil }
 func (f failing) Bytes(executor.Stream, int64, []byte) error { return f.err }
 func (f failing) Event(string)                               {}
+
+// TestKillHundred is the promise of a cancel: whatever they do, all are dead within the grace and a second.
+func TestKillHundred(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	const grace = 200 * time.Millisecond
+	for i := range longer(5, 100) {
+		cmd := command(`trap '' TERM
+setsid sh -c 'trap "" TERM; echo s; while :; do sleep 1; done' &
+nohup sh -c 'trap "" TERM; echo n; while :; do sleep 1; done' &
+( ( sh -c 'trap "" TERM; echo d; while :; do sleep 1; done' & ) & )
+while :; do sleep 1; done`)
+		r := &recorder{}
+		wait := start(t, c, cmd, r)
+		until(t, "all three", func() bool { return r.have().Stdout >= 6 })
+		begin := time.Now()
+		rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, grace)
+		took := time.Since(begin)
+		if err != nil || rep.Killed < 4 || len(rep.Left) > 0 || len(marked(cmd.ID)) > 0 {
+			t.Fatalf("try %d: %+v %v, left %v", i, rep, err, marked(cmd.ID))
+		}
+		if took > grace+5*time.Second {
+			t.Errorf("try %d took %v", i, took)
+		}
+		if end := wait(); end.Signal != "KILL" {
+			t.Errorf("try %d: %+v", i, end)
+		}
+	}
+}

@@ -57,6 +57,12 @@ func (r *recorder) Event(text string) {
 	r.events = append(r.events, text)
 }
 
+func (r *recorder) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
+}
+
 func (r *recorder) have() executor.Offsets {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -105,28 +105,31 @@ func idText(id executor.CommandID) (string, error) {
 	return s, nil
 }
 
+// hostShell runs our texts. A variable for tests only: hosts have others behind the name.
+var hostShell = "/bin/sh"
+
 // shellFor is the exec request that gives a plain sh which reads its script
 // from stdin, as the user asked for, and what stdin must begin with. Only
 // characters are used on which sh, csh and fish agree.
 func shellFor(b *executor.BecomeAs, nonce string) (request, first string, err error) {
-	const plain = "exec /bin/sh -s"
+	plain := hostShell + " -s"
 	if b == nil {
-		return plain, "", nil
+		return "exec " + plain, "", nil
 	}
 	user := orText(b.User, "root")
 	if !allIn(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789._-$@+") || user[0] == '-' {
 		return "", "", because(executor.ErrBecome, "ssh.become.user is a login name", "cannot become %q", user)
 	}
 	// What was not asked for (the password, when none is needed) is read away up to the mark.
-	skip := `'while IFS= read -r l; do [ "$l" = ` + nonce + ` ] && exec /bin/sh -s; done'`
+	skip := `'while IFS= read -r l; do [ "$l" = ` + nonce + ` ] && exec ` + plain + `; done'`
 	switch b.Method {
 	case "", "sudo":
 		if b.Password == "" {
-			return "exec sudo -n -H -u '" + user + "' -- /bin/sh -s", "", nil
+			return "exec sudo -n -H -u '" + user + "' -- " + plain, "", nil
 		}
 		return "exec sudo -k -S -p '' -H -u '" + user + "' -- /bin/sh -c " + skip, b.Password + "\n" + nonce + "\n", nil
 	case "doas":
-		return "exec doas -n -u '" + user + "' /bin/sh -s", "", nil
+		return "exec doas -n -u '" + user + "' " + plain, "", nil
 	case "su":
 		if b.Password != "" {
 			first = b.Password + "\n"

@@ -1,0 +1,220 @@
+package ssh
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tfw/executor"
+)
+
+// TestHostShells sends the host's texts to each shell that may be its /bin/sh.
+func TestHostShells(t *testing.T) {
+	for _, sh := range []string{"dash", "bash", "busybox sh", "mksh", "ksh"} {
+		path, err := exec.LookPath(strings.Fields(sh)[0])
+		if err != nil {
+			t.Logf("%s is not installed", sh)
+			continue
+		}
+		t.Run(sh, func(t *testing.T) {
+			full := path + strings.TrimPrefix(sh, strings.Fields(sh)[0])
+			was := hostShell
+			hostShell = full
+			defer func() { hostShell = was }()
+			h := newDurableHost(t)
+			c := h.conn(t)
+			for _, script := range []string{"echo short; echo e >&2; exit 3", "sleep 0.15; echo long; echo e >&2; exit 3"} {
+				cmd := command(script + " # \x81\x82\x88\xff")
+				cmd.Stdin = []byte("\x00\x81")
+				r, end := mustRun(t, c, cmd)
+				if end.Code != 3 || r.err.String() != "e\n" || r.out.Len() < 5 {
+					t.Errorf("%q %q %+v", &r.out, &r.err, end)
+				}
+				again := &recorder{}
+				if end, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, true, again); err != nil || end.Code != 3 || again.out.String() != r.out.String() {
+					t.Errorf("attach: %q %+v %v", &again.out, end, err)
+				}
+				c.Acknowledge(cmd.ID)
+				if err := c.sweep(within(t, 10*time.Second)); err != nil || strings.Join(h.files(cmd.ID), " ") != "ack" {
+					t.Errorf("sweep: %v %v", err, h.files(cmd.ID))
+				}
+			}
+			if _, end := mustRun(t, c, command("kill -TERM $$")); end.Signal != "TERM" {
+				t.Errorf("signal: %+v", end)
+			}
+			cmd := command("trap '' TERM; setsid sleep 100 & echo up; while :; do sleep 1; done")
+			r := &recorder{}
+			wait := start(t, c, cmd, r)
+			until(t, "output", func() bool { return r.have().Stdout > 0 })
+			if rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, 200*time.Millisecond); err != nil || rep.Killed < 2 || len(rep.Left) > 0 {
+				t.Errorf("kill: %+v %v", rep, err)
+			}
+			if end := wait(); end.Signal != "KILL" {
+				t.Errorf("killed: %+v", end)
+			}
+		})
+	}
+}
+
+// otherUser makes a login of this machine for the test.
+func otherUser(t *testing.T, name, shell, home string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to make users")
+	}
+	if _, err := user.Lookup(name); err == nil {
+		exec.Command("userdel", name).Run()
+	}
+	if out, err := exec.Command("useradd", "-M", "-d", home, "-s", shell, "-p", "*", name).CombinedOutput(); err != nil {
+		t.Skipf("useradd: %s", out)
+	}
+	t.Cleanup(func() { exec.Command("userdel", name).Run() })
+	if out, err := exec.Command("chown", "-R", name, home).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %s", out)
+	}
+}
+
+// readable lets other users log in: sshd reads their keys with their rights.
+func (h *durableHost) readable() {
+	os.Chmod(filepath.Dir(h.home), 0o755)
+	os.Chmod(h.dir, 0o755)
+	os.Chmod(filepath.Join(h.dir, "authorized"), 0o644)
+}
+
+// TestLoginShells: what the login shell is, and what its profile says, does not matter.
+func TestLoginShells(t *testing.T) {
+	for _, sh := range []string{"fish", "tcsh", "zsh", "mksh"} {
+		path, err := exec.LookPath(sh)
+		if err != nil {
+			t.Logf("%s is not installed", sh)
+			continue
+		}
+		t.Run(sh, func(t *testing.T) {
+			h := newDurableHost(t)
+			h.readable()
+			for file, text := range map[string]string{".cshrc": "echo noise\n", ".zshenv": "echo noise; echo noise >&2\n", ".config/fish/config.fish": "echo noise\n"} {
+				os.MkdirAll(filepath.Dir(filepath.Join(h.home, file)), 0o755)
+				os.WriteFile(filepath.Join(h.home, file), []byte(text), 0o644)
+			}
+			name := "tfwt" + sh
+			otherUser(t, name, path, h.home)
+			host := h.host()
+			host.SSH.User = name
+			c := mustConnect(t, h.tr, host)
+			for _, script := range []string{"printf 'a b'; echo \"$HOME\" >&2; exit 5", "sleep 0.2; printf 'a b'; echo \"$HOME\" >&2; exit 5"} {
+				if r, end := mustRun(t, c, command(script)); r.out.String() != "a b" || r.err.String() != h.home+"\n" || end.Code != 5 {
+					t.Errorf("%q %q %+v", &r.out, &r.err, end)
+				}
+			}
+		})
+	}
+}
+
+func TestBecome(t *testing.T) {
+	if _, err := exec.LookPath("sudo"); err != nil {
+		t.Skip("sudo is not installed")
+	}
+	h := newDurableHost(t)
+	home := h.home + "/other"
+	os.Mkdir(home, 0o755)
+	os.Mkdir(home+"/.tfw", 0o700)
+	otherUser(t, "tfwbecome", "/bin/bash", home)
+	c := h.conn(t)
+	cmd := command("id -un; sleep 0.2; trap '' TERM; echo ready; while :; do sleep 1; done")
+	cmd.Become = &executor.BecomeAs{User: "tfwbecome"}
+	r := &recorder{}
+	wait := start(t, c, cmd, r)
+	until(t, "output", func() bool { return strings.Contains(r.text(), "ready") })
+	rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, cmd.Become, 200*time.Millisecond)
+	if err != nil || rep.Killed < 1 || len(rep.Left) > 0 {
+		t.Errorf("%+v %v", rep, err)
+	}
+	if end := wait(); end.Signal != "KILL" || r.out.String() != "tfwbecome\nready\n" {
+		t.Errorf("%+v %q", end, &r.out)
+	}
+}
+
+// TestBecomePassword logs in as a user who must give a password to become root.
+func TestBecomePassword(t *testing.T) {
+	if _, err := exec.LookPath("sudo"); err != nil {
+		t.Skip("sudo is not installed")
+	}
+	h := newDurableHost(t)
+	h.readable()
+	otherUser(t, "tfwsudo", "/bin/bash", h.home)
+	set := exec.Command("chpasswd")
+	set.Stdin = strings.NewReader("tfwsudo:right horse\n")
+	if out, err := set.CombinedOutput(); err != nil {
+		t.Skipf("chpasswd: %s", out)
+	}
+	rule := "/etc/sudoers.d/tfwsudo"
+	if err := os.WriteFile(rule, []byte("tfwsudo ALL=(ALL) ALL\n"), 0o440); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.Remove(rule) })
+	host := h.host()
+	host.SSH.User = "tfwsudo"
+	c := mustConnect(t, h.tr, host)
+	for password, want := range map[string]string{"right horse": "root\n", "wrong": "", "": ""} {
+		cmd := command("id -un; sleep 0.1")
+		cmd.Become = &executor.BecomeAs{Password: password}
+		r := &recorder{}
+		end, err := c.Run(within(t, 30*time.Second), cmd, executor.Offsets{}, false, r)
+		if want == "" && !errors.Is(err, executor.ErrBecome) || want != "" && (err != nil || end.Code != 0) || r.out.String() != want {
+			t.Errorf("%q: %v %+v %q", password, err, end, &r.out)
+		}
+		if err != nil && password != "" && strings.Contains(err.Error(), password) {
+			t.Errorf("the password shows: %v", err)
+		}
+	}
+}
+
+// TestSpoolFullDisk starts a command whose spool has no room.
+func TestSpoolFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a tmpfs")
+	}
+	h := newDurableHost(t)
+	dir := h.home + "/.tfw"
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tfw", dir).CombinedOutput(); err != nil {
+		t.Skipf("mount: %s", out)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	c := h.conn(t)
+	mustRun(t, c, command("true"))
+	_, end := mustRun(t, c, command("head -c 200000 /dev/zero; echo rc $? >&2; exit 6"))
+	if end.Code != 6 || end.Sizes.Stdout > 64<<10 {
+		t.Errorf("the end was lost on a full disk: %+v", end)
+	}
+	cmd := command("echo x >>$HOME/ran")
+	_, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, false, &recorder{})
+	if !errors.Is(err, executor.ErrRefused) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("start on a full disk: %v", err)
+	}
+	if _, err := os.Stat(h.home + "/ran"); err == nil {
+		t.Error("it was started and not recorded")
+	}
+	files, _ := filepath.Glob(dir + "/*+out")
+	for _, f := range files {
+		os.Truncate(f, 0)
+	}
+	mustRun(t, c, cmd) // once there is room the same id may start
+}
+
+func TestHostileSpool(t *testing.T) {
+	h := newDurableHost(t)
+	os.Remove(h.home + "/.tfw")
+	if err := os.Symlink(t.TempDir(), h.home+"/.tfw"); err != nil {
+		t.Fatal(err)
+	}
+	c := h.conn(t)
+	mustRun(t, c, command("true"))
+	if i := c.Info(); strings.HasPrefix(i.Spool, h.home) {
+		t.Errorf("a symlink was taken for a spool: %s", i.Spool)
+	}
+}
