@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// ackBatch ids are worth the one rm that forgets them.
-	ackBatch = 16
+	// ackBatch ids are worth the one rm that forgets them. Seldom is better: for five seconds after
+	// files were deleted ext4 is slow to make new ones in their place.
+	ackBatch = 64
 	// ackMost ids go with one command; the rest waits for the next.
-	ackMost = 64
+	ackMost = 128
 	// sweepEvery is how often what no command took along is swept.
 	sweepEvery = time.Minute
 	// sweepTimeout bounds one sweep of one host.

@@ -246,5 +246,5 @@ func (a *login) explainNoBanner(w *wire, err error) error {
 
 // cutOff reports whether the other side, or what is between, ended the connection without a word.
 func cutOff(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

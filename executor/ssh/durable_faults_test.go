@@ -50,7 +50,7 @@ func TestCuts(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	rounds, cuts := longer(12, 200), 0
+	rounds, cuts := longer(12, 150), 0
 	for i := range rounds {
 		script := fmt.Sprintf("echo x >>$HOME/count%d; i=0; while [ $i -lt 40 ]; do head -c 20000 /dev/urandom | tee -a $HOME/out%d; echo e$i >&2; i=$((i+1)); [ $((i%%%d)) = 0 ] && sleep 0.01; done; exit 9",
 			i, i, 1+rnd.IntN(9))

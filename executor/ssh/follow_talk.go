@@ -78,21 +78,24 @@ func (t *talk) run(out, err *deframer) {
 	wg.Wait()
 }
 
+// read brings a stream to its reader, in the session's own buffers.
 func (t *talk) read(r io.Reader, d *deframer) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := r.Read(buf)
-		if n > 0 && d.feed(buf[:n]) != nil {
-			t.s.Close() // all is said, or the sink failed
-			return
-		}
-		if err != nil {
-			if err == io.EOF && d.close() != nil {
-				t.s.Close()
-			}
-			return
-		}
+	_, err := io.Copy(feeding{d}, r)
+	if err == nil {
+		err = d.close()
 	}
+	if err != nil {
+		t.s.Close() // all is said, or the sink failed
+	}
+}
+
+type feeding struct{ d *deframer }
+
+func (f feeding) Write(b []byte) (int, error) {
+	if err := f.d.feed(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // deliver runs the talk for a command and gives how it came out.
