@@ -50,7 +50,7 @@ func (c *chaos) judge(ctx context.Context, o *ordered, row executor.HostResult) 
 		c.count("commands never started: host out of reach", 1)
 		return
 	case starts == 0:
-		c.wrong("%s: never executed, and yet %s: %s", name, row.Verdict, row.Reason)
+		c.wrong("%s: never executed, and yet %s: %s; events: %s", name, row.Verdict, row.Reason, c.events(ctx, o.run.ID, row.Host))
 		return
 	case disturbed:
 		c.count("commands whose wrapper was killed", 1)
@@ -58,10 +58,20 @@ func (c *chaos) judge(ctx context.Context, o *ordered, row executor.HostResult) 
 			c.wrong("%s: wrapper killed, and yet passed", name)
 		}
 	case row.ExitCode == nil || *row.ExitCode != o.job.exit || (row.Verdict == executor.Passed) != (o.job.exit == 0):
-		c.wrong("%s: %s %s, exit %v; want exit %d", name, row.Verdict, row.Reason, deref(row.ExitCode), o.job.exit)
+		c.wrong("%s: %s %s, exit %v; want exit %d; took %v; events: %s", name, row.Verdict, row.Reason, deref(row.ExitCode), o.job.exit,
+			row.Finished.Sub(row.Started).Round(time.Millisecond), c.events(ctx, o.run.ID, row.Host))
 	}
 	c.compare(ctx, name, o.run.ID, row.Host, "stdout", o.job.stdout, disturbed)
 	c.compare(ctx, name, o.run.ID, row.Host, "stderr", o.job.stderr, disturbed)
+}
+
+// events are what tfw told the tester of a host: how a finding came about.
+func (c *chaos) events(ctx context.Context, id executor.RunID, host string) string {
+	raw, err := c.daemon.Load().stream(ctx, id, host, "event")
+	if err != nil {
+		return err.Error()
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(raw)), "\n", " | ")
 }
 
 func deref(code *int) any {
