@@ -131,7 +131,7 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	defer x.sink.rest()
 	info := x.r.conn.Info()
 	x.back(info)
-	rebooted := x.op.BootID != "" && info.BootID != x.op.BootID
+	rebooted := x.op.BootID != "" && info.BootID != "" && info.BootID != x.op.BootID // "": a new connection that has not asked yet
 	end, err := x.r.conn.Run(x.ctx, dc, from, x.op.Started || rebooted, x.sink)
 	if err != nil {
 		return End{}, err
