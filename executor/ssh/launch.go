@@ -103,7 +103,11 @@ func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (tex
 	if err != nil {
 		return text{}, err
 	}
-	script, err := c.payload(ctx, cmd, id, "cmd", cmd.Script)
+	script, err := c.program(ctx, cmd, id)
+	if err != nil {
+		return text{}, err
+	}
+	setup, err := setupText(cmd)
 	if err != nil {
 		return text{}, err
 	}
@@ -113,7 +117,7 @@ func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (tex
 			return text{}, err
 		}
 	}
-	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_X=%s t_q=%d\nset --", id, id, script.name, stdin.name, quoted(interpreter(cmd.Script)), bound(cmd.MaxSpool))
+	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d\n%s\nset --", id, id, script.name, stdin.name, bound(cmd.MaxSpool), script.run)
 	for _, a := range cmd.Args {
 		if strings.ContainsRune(a, 0) {
 			return text{}, because(executor.ErrRefused, "pass it on stdin", "an argument holds a NUL byte")
@@ -125,7 +129,7 @@ func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (tex
 		merge = `2>&1`
 		stdin.stage += `t_put s '' >"$t_f+err" && `
 	}
-	body := strings.NewReplacer("@STAGE@", script.stage+stdin.stage, "@MERGE@", merge, "@CLEAN@", script.clean+stdin.clean).Replace(launchText)
+	body := strings.NewReplacer("@STAGE@", script.stage+stdin.stage, "@MERGE@", merge, "@SETUP@", setup, "@CLEAN@", script.clean+stdin.clean).Replace(launchText)
 	return text{vars, body}, nil
 }
 

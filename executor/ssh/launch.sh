@@ -2,7 +2,7 @@
 # launch.go writes, so a cut upload is a syntax error that runs nothing. The shell that sshd started is itself the wrapper:
 # builtins only, the one fork that a short command pays beside its own is the helper's. POSIX sh.
 #   t_i id  t_f spool file prefix  t_d spool  t_m umask  t_w tail  t_F script file  t_N input file  t_X interpreter  t_q spool bound
-#   "$@" arguments;  @STAGE@ @MERGE@ @CLEAN@ are filled in by launch.go
+#   "$@" arguments;  @STAGE@ @MERGE@ @SETUP@ @CLEAN@ are filled in by launch.go
 #
 # State files, 0600 in a 0700 directory, named ID+WHAT (an id has no "+"):
 #   run  made with O_EXCL: who makes it runs the command. Lines: "claim1 boot pid starttime session uptime ." of the wrapper;
@@ -62,7 +62,9 @@ t_help </dev/null 2>/dev/null &
 t_H=$!
 # No "&" on the way to the command: it would have SIGINT ignored for ever. /proc/self is the subshell here: its pid without a fork.
 ( for t_x in /proc/self/task/*; do echo "pid1 ${t_x##*/} $t_H ." >&2; done
-umask $t_m; TFW_RUN=$t_i; export TFW_RUN; exec $t_X "$t_F" "$@" <"$t_N" >>"$t_f+out" @MERGE@ 3<&- 4>&- )
+umask $t_m; TFW_RUN=$t_i; export TFW_RUN; set -- $t_X "$t_F" "$@"
+exec <"$t_N" >>"$t_f+out" @MERGE@ 3<&- 4>&-
+@SETUP@exec "$@" )
 t_c=$?
 t_g=- t_v=0
 [ $t_c -gt 128 ] && while read -r t_x; do case $t_x in *1' '*' .'|'') ;; *) t_g=s ;; esac; done <"$t_f+run" 2>/dev/null

@@ -11,7 +11,8 @@ import (
 
 // payload is a file that the launch needs: its script or its stdin.
 type payload struct {
-	name  string // of the file, in the words of the launch's shell
+	name  string // of the file, in the words of the launch's shell; of a login line, the line
+	run   string // shell text that sets t_X, what a script is run by
 	stage string // shell text that makes it, ending in "&& "
 	clean string // shell text that empties it afterwards
 }

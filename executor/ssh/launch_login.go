@@ -1,0 +1,62 @@
+package ssh
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tfw/executor"
+)
+
+// loginShell sets t_X to the login user's own shell where it is a POSIX one. Its
+// base name makes $0, as sshd does. bash reads .bashrc once more for -c under
+// sshd while SHLVL is below 2 (bash(1), INVOCATION): a second one is kept from it.
+const loginShell = `t_X=${SHELL##*/}
+case $t_X in bash|dash|ash|ksh|mksh|zsh) command -v $t_X >/dev/null 2>&1 || t_X=sh ;; *) t_X=sh ;; esac
+[ $t_X = bash ] && { SHLVL=1; export SHLVL; }
+`
+
+// program makes what is to be run: a script in a file of the spool, or a line for the login shell.
+func (c *conn) program(ctx context.Context, cmd executor.DurableCommand, id string) (payload, error) {
+	if cmd.Login && len(cmd.Script) <= inlineLimit {
+		return line(cmd.Script), nil
+	}
+	p, err := c.payload(ctx, cmd, id, "cmd", cmd.Script)
+	p.run = "t_X=" + quoted(interpreter(cmd.Script))
+	if cmd.Login { // too long for one argument of a program (execve(2), MAX_ARG_STRLEN)
+		p.run = loginShell
+	}
+	return p, err
+}
+
+// line is a login line: an argument of the shell, so no file is needed.
+func line(text []byte) payload {
+	p := payload{name: "''", run: loginShell + `t_X="$t_X -c"`}
+	if form := words(text); strings.HasPrefix(form, "s ") {
+		p.name = strings.TrimPrefix(form, "s ")
+	} else { // $() drops newlines at the end: the x keeps them
+		p.stage = "t_F=$(t_put " + form + "; echo x) && t_F=${t_F%?} && "
+	}
+	return p
+}
+
+// setupText goes to the directory and exports the environment, right before the program takes the shell's place.
+func setupText(cmd executor.DurableCommand) (string, error) {
+	var b strings.Builder
+	if cmd.Cwd != "" {
+		fmt.Fprintf(&b, "CDPATH='' cd -- %s >/dev/null 2>&1 || { echo %s >&2; exit 126; }\n", quote(cmd.Cwd), quote("tfw: "+cmd.Cwd+": no such directory, or no way in"))
+	}
+	names := make([]string, 0, len(cmd.Env))
+	for name, value := range cmd.Env {
+		if strings.ContainsRune(name+value+cmd.Cwd, 0) {
+			return "", because(executor.ErrRefused, "leave it out", "the environment holds a NUL byte")
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(&b, "export %s=%s\n", name, quote(cmd.Env[name]))
+	}
+	return b.String(), nil
+}
