@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,19 +60,19 @@ func TestHostShells(t *testing.T) {
 	}
 }
 
+// suffix keeps test runs side by side apart.
+func suffix() string { return strings.ToLower(nonce()[:6]) }
+
 // otherUser makes a login of this machine for the test.
 func otherUser(t *testing.T, name, shell, home string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root to make users")
 	}
-	if _, err := user.Lookup(name); err == nil {
-		exec.Command("userdel", name).Run()
-	}
 	if out, err := exec.Command("useradd", "-M", "-d", home, "-s", shell, "-p", "*", name).CombinedOutput(); err != nil {
 		t.Skipf("useradd: %s", out)
 	}
-	t.Cleanup(func() { exec.Command("userdel", name).Run() })
+	t.Cleanup(func() { exec.Command("userdel", "-f", name).Run() })
 	if out, err := exec.Command("chown", "-R", name, home).CombinedOutput(); err != nil {
 		t.Fatalf("chown: %s", out)
 	}
@@ -101,7 +100,7 @@ func TestLoginShells(t *testing.T) {
 				os.MkdirAll(filepath.Dir(filepath.Join(h.home, file)), 0o755)
 				os.WriteFile(filepath.Join(h.home, file), []byte(text), 0o644)
 			}
-			name := "tfwt" + sh
+			name := "tfwt" + sh + suffix()
 			otherUser(t, name, path, h.home)
 			host := h.host()
 			host.SSH.User = name
@@ -123,10 +122,11 @@ func TestBecome(t *testing.T) {
 	home := h.home + "/other"
 	os.Mkdir(home, 0o755)
 	os.Mkdir(home+"/.tfw", 0o700)
-	otherUser(t, "tfwbecome", "/bin/bash", home)
+	name := "tfwb" + suffix()
+	otherUser(t, name, "/bin/bash", home)
 	c := h.conn(t)
 	cmd := command("id -un; sleep 0.2; trap '' TERM; echo ready; while :; do sleep 1; done")
-	cmd.Become = &executor.BecomeAs{User: "tfwbecome"}
+	cmd.Become = &executor.BecomeAs{User: name}
 	r := &recorder{}
 	wait := start(t, c, cmd, r)
 	until(t, "output", func() bool { return strings.Contains(r.text(), "ready") })
@@ -134,7 +134,7 @@ func TestBecome(t *testing.T) {
 	if err != nil || rep.Killed < 1 || len(rep.Left) > 0 {
 		t.Errorf("%+v %v", rep, err)
 	}
-	if end := wait(); end.Signal != "KILL" || r.out.String() != "tfwbecome\nready\n" {
+	if end := wait(); end.Signal != "KILL" || r.out.String() != name+"\nready\n" {
 		t.Errorf("%+v %q", end, &r.out)
 	}
 }
@@ -146,19 +146,20 @@ func TestBecomePassword(t *testing.T) {
 	}
 	h := newDurableHost(t)
 	h.readable()
-	otherUser(t, "tfwsudo", "/bin/bash", h.home)
+	name := "tfws" + suffix()
+	otherUser(t, name, "/bin/bash", h.home)
 	set := exec.Command("chpasswd")
-	set.Stdin = strings.NewReader("tfwsudo:right horse\n")
+	set.Stdin = strings.NewReader(name + ":right horse\n")
 	if out, err := set.CombinedOutput(); err != nil {
 		t.Skipf("chpasswd: %s", out)
 	}
-	rule := "/etc/sudoers.d/tfwsudo"
-	if err := os.WriteFile(rule, []byte("tfwsudo ALL=(ALL) ALL\n"), 0o440); err != nil {
+	rule := "/etc/sudoers.d/" + name
+	if err := os.WriteFile(rule, []byte(name + " ALL=(ALL) ALL\n"), 0o440); err != nil {
 		t.Skip(err)
 	}
 	t.Cleanup(func() { os.Remove(rule) })
 	host := h.host()
-	host.SSH.User = "tfwsudo"
+	host.SSH.User = name
 	c := mustConnect(t, h.tr, host)
 	for password, want := range map[string]string{"right horse": "root\n", "wrong": "", "": ""} {
 		cmd := command("id -un; sleep 0.1")
