@@ -154,7 +154,7 @@ func TestBecomePassword(t *testing.T) {
 		t.Skipf("chpasswd: %s", out)
 	}
 	rule := "/etc/sudoers.d/" + name
-	if err := os.WriteFile(rule, []byte(name + " ALL=(ALL) ALL\n"), 0o440); err != nil {
+	if err := os.WriteFile(rule, []byte(name+" ALL=(ALL) ALL\n"), 0o440); err != nil {
 		t.Skip(err)
 	}
 	t.Cleanup(func() { os.Remove(rule) })
