@@ -67,6 +67,7 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 		_ = s.onError(c, err) // it has answered
 	}
 	s.settle(c, r)
+	s.refused(r, c.Method(), c.Response().StatusCode())
 	s.metrics.count(c, time.Since(start))
 	s.log.Debug("request", "request", r.id, "method", c.Method(), "path", c.Path(), "status", c.Response().StatusCode(),
 		"by", r.principal.Name, "from", sourceOf(c), "took", time.Since(start))
@@ -88,6 +89,7 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 	if err := s.authenticate(c, r); err != nil {
 		return err
 	}
+	r.principal.Request = r.id
 	return c.Next()
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
+
+	"tfw/executor"
 )
 
 // routes registers everything there is. Rooms that come later (test plans,
@@ -19,6 +21,8 @@ func (s *Server) routes() {
 	s.catalogueRoutes()
 	s.tokenRoutes()
 	s.artifactRoutes()
+	s.leaseRoutes()
+	s.auditRoutes()
 	s.controllerRoutes()
 	s.docRoutes()
 }
@@ -34,8 +38,9 @@ func (s *Server) controllerRoutes() {
 		type inventoryOut struct{ Body InventoryStatus }
 		route(s, huma.Operation{OperationID: "getInventory", Method: http.MethodGet, Path: "/v2.1/inventory", Summary: "Which inventory is in use", Tags: []string{"hosts"},
 			Description: "Tells too why the last edit of the inventory file was not taken, if so."},
-			func(context.Context, *request, *struct{}) (*inventoryOut, error) {
-				return &inventoryOut{s.cfg.Inventory()}, nil
+			func(ctx context.Context, r *request, _ *struct{}) (*inventoryOut, error) {
+				status, err := s.inventoryFor(ctx, r.principal)
+				return &inventoryOut{status}, err
 			})
 	}
 	type healthOut struct {
@@ -58,6 +63,25 @@ func (s *Server) controllerRoutes() {
 	route(s, huma.Operation{OperationID: "getReady", Method: http.MethodGet, Path: "/readyz", Summary: "Whether it takes runs", Tags: []string{"controller"}, Security: open}, health(true))
 	s.app.Get("/metrics", s.metrics.show)
 	s.describeMetrics(open)
+}
+
+// inventoryFor is the inventory's status with the counts of what the principal
+// sees; the text of a mistake may quote lines about hosts of others.
+func (s *Server) inventoryFor(ctx context.Context, p executor.Principal) (InventoryStatus, error) {
+	status := s.cfg.Inventory()
+	if p.Groups == nil {
+		return status, nil
+	}
+	hosts, err := s.cfg.Executor.Hosts(ctx, p, "", "")
+	if err != nil {
+		return InventoryStatus{}, err
+	}
+	groups, err := s.cfg.Executor.Groups(ctx, p)
+	status.Hosts, status.Groups, status.Source = len(hosts), len(groups), ""
+	if status.Problem != "" {
+		status.Problem = "the last edit was not taken: ask who edits the inventory"
+	}
+	return status, err
 }
 
 // ready tells why the controller takes no runs.

@@ -24,6 +24,9 @@ import (
 
 // Executor is what the server asks of an executor. *executor.Executor is one.
 type Executor interface {
+	Leases
+	Audit
+
 	Submit(ctx context.Context, p executor.Principal, req executor.Request) (*executor.Run, error)
 	Select(ctx context.Context, p executor.Principal, q inventory.Query) (inventory.Selection, error)
 	Run(ctx context.Context, p executor.Principal, id string) (*executor.Run, error)

@@ -40,6 +40,7 @@ type part struct {
 	settings string
 	result   HostResult
 	ops      []opRecord // recorded by an earlier process, by ordinal
+	place    *tenant    // its place on the host, when an earlier process began it
 	unacked  []CommandID
 }
 

@@ -1,11 +1,16 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -42,7 +47,7 @@ func (e *Executor) audit(tx Tx, p Principal, entry AuditEntry) error {
 	if entry.Hash, err = entry.sum(); err != nil {
 		return err
 	}
-	if err := put(tx, tableAudit, fmt.Sprintf("%016x", seq), entry); err != nil {
+	if err := put(tx, tableAudit, auditKey(seq), entry); err != nil {
 		return err
 	}
 	return tx.Put(tableAuditHead, "hash", []byte(entry.Hash))
@@ -58,7 +63,7 @@ func (a AuditEntry) sum() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// record writes an audit entry of its own, for what changes nothing in the store: refusals.
+// recordAudit writes an audit entry of its own, for what changes nothing in the store: refusals.
 func (e *Executor) recordAudit(ctx context.Context, p Principal, entry AuditEntry) {
 	err := e.store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return e.audit(tx, p, entry) })
 	if err != nil {
@@ -69,92 +74,184 @@ func (e *Executor) recordAudit(ctx context.Context, p Principal, entry AuditEntr
 // AuditFilter selects audit entries. Empty fields do not filter.
 type AuditFilter struct {
 	Who, Action, Host, Object string
-	Since                     time.Time
-	After                     uint64 // entries with a greater Seq
-	Limit                     int    // 0 is 100, at most 10,000
+	Outcome, Request          string
+	Since, Until              time.Time // from, and before
+	After                     uint64    // entries with a greater Seq
+	Limit                     int       // 0 is 100, at most 10,000
 }
 
 func (f AuditFilter) fits(a AuditEntry) bool {
-	onHost := f.Host == ""
-	for _, h := range a.Hosts {
-		onHost = onHost || h == f.Host
-	}
-	return onHost && (f.Who == "" || a.Who == f.Who) && (f.Action == "" || a.Action == f.Action) &&
-		(f.Object == "" || a.Object == f.Object) && !a.Time.Before(f.Since)
+	is := func(want, got string) bool { return want == "" || want == got }
+	return is(f.Who, a.Who) && is(f.Action, a.Action) && is(f.Object, a.Object) && is(f.Outcome, a.Outcome) && is(f.Request, a.Request) &&
+		(f.Host == "" || slices.Contains(a.Hosts, f.Host)) && !a.Time.Before(f.Since) && (f.Until.IsZero() || a.Time.Before(f.Until))
 }
 
-// Audit lists entries, oldest first.
-func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) ([]AuditEntry, error) {
+// Audit lists entries, oldest first, and reports whether there are more after the
+// last. An admin of some groups reads what it did itself and what was done on
+// hosts that it all sees.
+func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entries []AuditEntry, more bool, err error) {
 	if !p.May(Admin) {
-		return nil, fmt.Errorf("%s may not read the audit record: %w (needs the role admin)", p.Name, ErrForbidden)
+		return nil, false, fmt.Errorf("%s may not read the audit record: %w (needs the role admin)", p.Name, ErrForbidden)
 	}
 	limit := min(f.Limit, 10000)
 	if limit <= 0 {
 		limit = 100
 	}
-	all := []AuditEntry{}
-	err := e.walkAudit(ctx, f.After+1, func(a AuditEntry) error {
-		if f.fits(a) {
-			all = append(all, a)
+	sees := e.seesAll(p)
+	entries = []AuditEntry{}
+	err = e.walkAudit(ctx, f.After+1, func(a AuditEntry, _ []byte) error {
+		if !f.fits(a) || p.Groups != nil && a.Who != p.Name && (len(a.Hosts) == 0 || !sees(a.Hosts)) {
+			return nil
 		}
-		if len(all) == limit {
+		if more = len(entries) == limit; more {
 			return errEnough
 		}
+		entries = append(entries, a)
 		return nil
-	})
-	return all, err
+	}, nil)
+	return entries, more, err
 }
 
-var errEnough = fmt.Errorf("enough")
+var errEnough = errors.New("enough")
 
-func (e *Executor) walkAudit(ctx context.Context, from uint64, fn func(AuditEntry) error) error {
-	return e.view(ctx, func(tx Tx) error {
-		var failed error
-		err := tx.Range(tableAudit, fmt.Sprintf("%016x", from), false, func(key string, raw []byte) bool {
-			var a AuditEntry
-			if failed = json.Unmarshal(raw, &a); failed != nil {
-				failed = fmt.Errorf("audit entry %s: %w", key, failed)
-				return false
+// auditPage is how many entries are read in one transaction: it must be short.
+const auditPage = 1000
+
+// walkAudit calls fn for the entries from a number on, and last in the
+// transaction that read the last of them.
+func (e *Executor) walkAudit(ctx context.Context, from uint64, fn func(a AuditEntry, raw []byte) error, last func(Tx) error) error {
+	at, next := auditKey(from), ""
+	for done := false; !done; at = next {
+		var page [][]byte
+		err := e.view(ctx, func(tx Tx) error {
+			page = nil
+			err := tx.Range(tableAudit, at, false, func(key string, raw []byte) bool {
+				page, next = append(page, bytes.Clone(raw)), key+"\x00"
+				return len(page) < auditPage
+			})
+			if done = len(page) < auditPage; !done || err != nil || last == nil {
+				return err
 			}
-			failed = fn(a)
-			return failed == nil
+			for _, raw := range page { // before last: it is asked of the end of the chain
+				if err := auditLine(raw, fn); err != nil {
+					return err
+				}
+			}
+			page = nil
+			return last(tx)
 		})
-		if failed == errEnough {
-			failed = nil
+		for _, raw := range page {
+			if err == nil {
+				err = auditLine(raw, fn)
+			}
 		}
-		if failed != nil {
-			return failed
+		if errors.Is(err, errEnough) {
+			return nil
 		}
-		return err
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+func auditLine(raw []byte, fn func(a AuditEntry, raw []byte) error) error {
+	var a AuditEntry
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return fmt.Errorf("an audit entry is no JSON any more: %w: %w", err, ErrCorrupt)
+	}
+	return fn(a, raw)
+}
+
+func auditKey(seq uint64) string { return fmt.Sprintf("%016x", seq) }
 
 // VerifyAudit walks the whole chain. It gives the number of entries, and an error
-// that wraps [ErrCorrupt] and names the first one that does not fit.
-func (e *Executor) VerifyAudit(ctx context.Context, p Principal) (entries uint64, err error) {
-	if !p.May(Admin) {
-		return 0, fmt.Errorf("%s may not read the audit record: %w (needs the role admin)", p.Name, ErrForbidden)
+// that wraps [ErrCorrupt] and names the first one that does not fit. Every byte counts: an
+// entry must be stored exactly as it was written. The chain holds no key: who may write
+// to the data directory could make another one, so compare the last hash with an export kept elsewhere.
+func (e *Executor) VerifyAudit(ctx context.Context, p Principal) (entries uint64, head string, err error) {
+	if !p.May(Admin) || p.Groups != nil {
+		return 0, "", fmt.Errorf("%s may not verify the audit record: %w (needs the role admin over all groups)", p.Name, ErrForbidden)
 	}
-	prev := ""
-	err = e.walkAudit(ctx, 0, func(a AuditEntry) error {
-		entries++
+	err = e.walkAudit(ctx, 0, func(a AuditEntry, raw []byte) error {
 		sum, err := a.sum()
 		if err != nil {
 			return err
 		}
-		if a.Seq != entries || a.Prev != prev || a.Hash != sum {
-			return fmt.Errorf("audit entry %d was altered, or one before it is missing: %w", a.Seq, ErrCorrupt)
+		same, err := json.Marshal(a)
+		if err != nil {
+			return err
 		}
-		prev = a.Hash
+		if a.Seq != entries+1 || a.Prev != head || a.Hash != sum || !bytes.Equal(raw, same) {
+			return fmt.Errorf("audit entry %d was altered, or one before it is missing: %w", entries+1, ErrCorrupt)
+		}
+		entries, head = a.Seq, a.Hash
 		return nil
-	})
-	if err != nil {
-		return entries, err
-	}
-	return entries, e.view(ctx, func(tx Tx) error {
-		if head, _ := tx.Get(tableAuditHead, "hash"); string(head) != prev {
+	}, func(tx Tx) error {
+		if stored, _ := tx.Get(tableAuditHead, "hash"); string(stored) != head {
 			return fmt.Errorf("audit entries after %d are missing: %w", entries, ErrCorrupt)
 		}
 		return nil
 	})
+	return entries, head, err
+}
+
+const (
+	refusalsKept = 60 // of one principal a minute; more are only counted
+	refusalEvery = time.Second
+)
+
+// refusals bounds what of a principal's refusals is written: whoever asks for
+// what does not exist in a loop must not fill the disk.
+type refusals struct {
+	mu  sync.Mutex
+	who map[string]*refused
+}
+
+type refused struct {
+	budget  float64
+	at      time.Time
+	dropped int
+}
+
+func (r *refusals) take(who string, at time.Time) (ok bool, dropped int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one := r.who[who]
+	if one == nil {
+		if r.who == nil || len(r.who) >= 10000 {
+			r.who = map[string]*refused{}
+		}
+		one = &refused{budget: refusalsKept, at: at}
+		r.who[who] = one
+	}
+	one.budget = min(refusalsKept, one.budget+float64(at.Sub(one.at))/float64(refusalEvery))
+	one.at = at
+	if one.budget < 1 {
+		one.dropped++
+		return false, 0
+	}
+	one.budget--
+	dropped, one.dropped = one.dropped, 0
+	return true, dropped
+}
+
+// Refused puts on record that the principal was refused what it asked for: by
+// rights, or because it does not exist for it. Of a flood only some are written, with how many were not.
+func (e *Executor) Refused(ctx context.Context, p Principal, what, why string) {
+	ok, dropped := e.refusals.take(p.Name, time.Now())
+	if !ok {
+		return
+	}
+	if dropped > 0 {
+		why += fmt.Sprintf(" (and %d more not on record)", dropped)
+	}
+	e.recordAudit(ctx, p, AuditEntry{Action: "request", Object: clip(what, 200), Outcome: "refused", Detail: clip(why, 500)})
+}
+
+func clip(text string, n int) string {
+	if len(text) > n {
+		return strings.ToValidUTF8(text[:n], "") + "..."
+	}
+	return text
 }

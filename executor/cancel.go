@@ -20,11 +20,14 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 	if err != nil {
 		return nil, err
 	}
+	if err := run.whole(p); err != nil {
+		return nil, err
+	}
 	by := p.Name
 	if reason != "" {
 		by += ": " + reason
 	}
-	if err := e.storeCancel(ctx, p, run.ID, by); err != nil {
+	if err := e.storeCancel(ctx, p, run.ID, by, run.hostNames()); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -40,7 +43,7 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 }
 
 // storeCancel keeps the wish: a controller that dies now kills after its restart.
-func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by string) error {
+func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by string, hosts []string) error {
 	return e.store.Update(ctx, func(tx Tx) error {
 		var rec runRecord
 		ok, err := get(tx, tableRuns, string(id), &rec)
@@ -56,9 +59,17 @@ func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by st
 		}
 		rec.Cancel = by
 		tx.Ring(string(id))
-		if err := e.audit(tx, p, AuditEntry{Action: "cancel", Object: string(id), Outcome: "asked", Detail: by}); err != nil {
+		if err := e.audit(tx, p, AuditEntry{Action: "cancel", Object: string(id), Hosts: hosts, Outcome: "asked", Detail: by}); err != nil {
 			return err
 		}
 		return put(tx, tableRuns, string(id), rec)
 	})
+}
+
+func (run *Run) hostNames() []string {
+	names := make([]string, len(run.Hosts))
+	for i, r := range run.Hosts {
+		names[i] = r.Host
+	}
+	return names
 }

@@ -28,13 +28,13 @@ type tenant struct {
 	run       RunID
 	by        string
 	host      string
-	lease     string
 	exclusive bool
 	capacity  int // of the host for shared use; 0: no limit
 	priority  int
 	at        time.Time
 	seq       uint64
-	enter     chan struct{} // closed when it may go in
+	sees      func(hosts []string) bool // whether its user sees them all; nil when nobody is told
+	enter     chan struct{}             // closed when it may go in
 }
 
 func newDesk() *desk {
@@ -43,7 +43,11 @@ func newDesk() *desk {
 
 func (d *desk) add(l *Lease) { d.leases[l.ID] = l }
 
-func (d *desk) drop(id string) { delete(d.leases, id) }
+// drop takes out a lease that is not to be: what settle granted it must not be stored later.
+func (d *desk) drop(id string) {
+	delete(d.leases, id)
+	d.changed = slices.DeleteFunc(d.changed, func(l *Lease) bool { return l.ID == id })
+}
 
 // turn lets in who waits, and wakes the keeper. The desk is locked.
 func (d *desk) turn() {
@@ -117,7 +121,7 @@ func (d *desk) freeFor(l *Lease, claimed map[string]bool) (free []string) {
 func (d *desk) obstacle(l *Lease, host string) string {
 	for _, other := range d.leases {
 		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
-			return other.describe()
+			return other.describe(l.sees)
 		}
 	}
 	for _, t := range d.tenants[host] {
@@ -138,9 +142,11 @@ func (d *desk) why(l *Lease) string {
 	return "others wait before it"
 }
 
-func (l *Lease) describe() string {
+// describe names a lease to somebody else: its purpose only to who sees all of
+// its hosts, for it may tell of them.
+func (l *Lease) describe(sees func(hosts []string) bool) string {
 	s := "lease " + l.ID + " of " + l.Holder
-	if l.Purpose != "" {
+	if l.Purpose != "" && sees != nil && sees(l.Hosts) {
 		s += " (" + l.Purpose + ")"
 	}
 	return s + fmt.Sprintf(", %s left", time.Until(l.Expires).Round(time.Second))
@@ -150,13 +156,13 @@ func (l *Lease) describe() string {
 // use the leases of its own user; a shared lease lets runs in that are not exclusive.
 func (d *desk) refusal(t *tenant) string {
 	for _, l := range d.leases {
-		if l.State != LeaseHeld || !slices.Contains(l.Hosts, t.host) || l.Holder == t.by || l.ID == t.lease {
+		if l.State != LeaseHeld || !slices.Contains(l.Hosts, t.host) || l.Holder == t.by {
 			continue
 		}
 		if l.Shared && !t.exclusive {
 			continue
 		}
-		return l.describe()
+		return l.describe(t.sees)
 	}
 	return ""
 }
@@ -181,7 +187,7 @@ func (d *desk) admit() {
 	held := map[string]bool{}
 	rest := d.queue[:0]
 	for _, t := range d.queue {
-		if held[t.host] || d.refusal(t) != "" || d.crowd(t) != "" || d.leaseBefore(t) {
+		if held[t.host] || d.refusal(t) != "" || d.crowd(t) != "" || d.leaseBefore(t) != nil {
 			held[t.host] = true
 			rest = append(rest, t)
 			continue
@@ -193,15 +199,64 @@ func (d *desk) admit() {
 	d.queue = rest
 }
 
-// leaseBefore reports whether an older lease of another waits for the whole host.
-func (d *desk) leaseBefore(t *tenant) bool {
+// leaseBefore gives a lease of another that waits for the host and has its turn
+// before the run: without it a stream of runs would keep the lease waiting for ever.
+func (d *desk) leaseBefore(t *tenant) *Lease {
 	for _, l := range d.leases {
-		if l.State == LeaseWaiting && l.Holder != t.by && l.wants() == len(l.Hosts) && slices.Contains(l.Hosts, t.host) &&
-			(l.Priority > t.priority || l.Priority == t.priority && l.Created.Before(t.at)) && !(l.Shared && !t.exclusive) {
+		if l.State == LeaseWaiting && l.Holder != t.by && !(l.Shared && !t.exclusive) &&
+			(l.Priority > t.priority || l.Priority == t.priority && l.Created.Before(t.at)) && d.reserves(l, t.host) {
+			return l
+		}
+	}
+	return nil
+}
+
+// reserves reports whether the host is kept free for a waiting lease: the first so
+// many of its candidates as it wants that no other lease holds. A host that
+// another holds is not: its holder must be able to use it meanwhile.
+func (d *desk) reserves(l *Lease, host string) bool {
+	left := l.wants()
+	for _, h := range l.Hosts {
+		if d.leased(l, h) {
+			continue
+		}
+		if h == host {
+			return true
+		}
+		if left--; left == 0 {
+			return false
+		}
+	}
+	return false
+}
+
+// leased reports whether another lease holds the host against this one.
+func (d *desk) leased(l *Lease, host string) bool {
+	for _, other := range d.leases {
+		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
 			return true
 		}
 	}
 	return false
+}
+
+// line says why a run that waits is not inside, and how many wait before it.
+func (d *desk) line(t *tenant) (why string, before int) {
+	for _, other := range d.queue {
+		if other == t {
+			break
+		}
+		if other.host == t.host {
+			before++
+		}
+	}
+	if why = d.crowd(t); why == "" {
+		why = d.refusal(t)
+	}
+	if l := d.leaseBefore(t); why == "" && l != nil {
+		why = "a waiting lease of " + l.Holder
+	}
+	return why, before
 }
 
 // leave takes a tenant out, inside or waiting.
@@ -236,7 +291,7 @@ func (d *desk) next(at time.Time) time.Duration {
 // tenantOf makes the part's claim on its host.
 func tenantOf(a *active, p *part) *tenant {
 	o := a.options()
-	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, lease: o.Lease, priority: o.Priority, at: a.run.Created,
+	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, priority: o.Priority, at: a.run.Created,
 		exclusive: a.method.Needs.Exclusive || p.host.Isolation == inventory.IsolationExclusive, enter: make(chan struct{})}
 	if p.host.Isolation == inventory.IsolationShared {
 		t.capacity = p.host.Capacity

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,29 +13,46 @@ import (
 // occupy gets the part its place on the host, waiting while another run has it.
 // A part that was begun by an earlier process is inside already: its commands run.
 func (e *Executor) occupy(a *active, p *part) (leave func(), err error) {
+	if p.place != nil {
+		return func() { e.desk.leave(p.place) }, nil
+	}
 	t := tenantOf(a, p)
 	e.desk.mu.Lock()
 	e.desk.seq++
 	t.seq = e.desk.seq
-	if len(p.ops) > 0 {
-		e.desk.tenants[t.host] = append(e.desk.tenants[t.host], t)
-		e.desk.mu.Unlock()
-		return func() { e.desk.leave(t) }, nil
-	}
 	if who := e.desk.refusal(t); who != "" {
 		e.desk.mu.Unlock()
 		return nil, fmt.Errorf("%w: %s is taken by %s", ErrLeased, t.host, who)
 	}
 	e.desk.queue = append(e.desk.queue, t)
 	e.desk.admit()
-	why := e.desk.crowd(t)
+	why, before := e.desk.line(t)
 	e.desk.mu.Unlock()
 	leave = func() { e.desk.leave(t) }
+	if before > 0 {
+		why = strings.TrimSpace(fmt.Sprintf("%s, %d before it in line", why, before))
+	}
 	if err := e.await(a, t, why); err != nil {
 		leave()
 		return nil, err
 	}
 	return leave, nil
+}
+
+// resume gives the parts that an earlier process began their places back, before
+// any run goes on: their commands are on the hosts, whatever the order in which the runs are taken up.
+func (e *Executor) resume(a *active) {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	for _, p := range a.parts {
+		if len(p.ops) == 0 || p.result.Verdict != "" {
+			continue
+		}
+		p.place = tenantOf(a, p)
+		e.desk.seq++
+		p.place.seq = e.desk.seq
+		e.desk.tenants[p.place.host] = append(e.desk.tenants[p.place.host], p.place)
+	}
 }
 
 // await blocks until the tenant is let in.
@@ -62,15 +80,22 @@ func (e *Executor) note(a *active, host, text string) {
 }
 
 // unleased refuses a run whose hosts are leased to others, before anything is stored.
-func (e *Executor) unleased(a *active) error {
+func (e *Executor) unleased(p Principal, a *active) error {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	e.desk.settle(time.Now())
+	if id := a.options().Lease; id != "" {
+		if err := e.desk.under(id, a); err != nil {
+			return err
+		}
+	}
 	var taken []string
 	who := ""
-	for _, p := range a.parts {
-		if w := e.desk.refusal(tenantOf(a, p)); w != "" {
-			taken = append(taken, p.host.Name)
+	for _, part := range a.parts {
+		t := tenantOf(a, part)
+		t.sees = e.seesAll(p)
+		if w := e.desk.refusal(t); w != "" {
+			taken = append(taken, part.host.Name)
 			who = w
 		}
 	}
@@ -78,4 +103,22 @@ func (e *Executor) unleased(a *active) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s: taken by %s (see: tfwctl leases)", ErrLeased, inventory.Fold(taken), strings.TrimSpace(who))
+}
+
+// under checks that the run's user holds the lease that the run names, and that it covers the hosts.
+func (d *desk) under(id string, a *active) error {
+	l := d.leases[id]
+	if l == nil || l.State != LeaseHeld || l.Holder != a.run.By {
+		return fmt.Errorf("%w: lease %q is not one that %s holds (see: tfwctl leases)", ErrLeased, id, a.run.By)
+	}
+	var out []string
+	for _, name := range a.names() {
+		if !slices.Contains(l.Hosts, name) {
+			out = append(out, name)
+		}
+	}
+	if len(out) > 0 {
+		return fmt.Errorf("%w: lease %s does not cover %s", ErrLeased, id, inventory.Fold(out))
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ type Executor struct {
 
 	counters counters
 	desk     *desk
+	refusals refusals
 
 	background context.Context // ends when Drain is done waiting
 	end        context.CancelFunc

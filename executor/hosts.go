@@ -150,7 +150,9 @@ func usedIDs(tx Tx, inv *inventory.Inventory, known map[string]int) (map[int]boo
 
 // InventoryChanged takes note of a reloaded inventory: new hosts get their ids.
 func (e *Executor) InventoryChanged(ctx context.Context) error {
-	return e.identify(ctx, e.cfg.Inventory())
+	inv := e.cfg.Inventory()
+	e.recordAudit(ctx, Principal{Name: "tfwd", Source: "local"}, AuditEntry{Action: "inventory.reload", Object: inv.Revision(), Outcome: "taken"})
+	return e.identify(ctx, inv)
 }
 
 // states are the operators' words over the file's.

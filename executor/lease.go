@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Lease struct {
 	Expires  time.Time  `json:"expires,omitzero"`  // once held, by the controller's clock
 	Deadline time.Time  `json:"deadline,omitzero"` // of waiting
 	Ended    string     `json:"ended,omitempty"`   // why it is over
+
+	sees func(hosts []string) bool // whether the holder sees them all; nil after a restart
 }
 
 // LeaseState says how far a lease is.
@@ -80,9 +83,10 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 	e.desk.add(&l)
 	e.desk.settle(time.Now())
 	if l.State == LeaseWaiting && req.Wait == 0 {
-		why := e.desk.why(&l)
+		err := fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, e.desk.why(&l))
 		e.desk.drop(l.ID)
-		return Lease{}, fmt.Errorf("%w: %s", ErrLeased, why)
+		e.recordAudit(ctx, p, AuditEntry{Action: "lease", Hosts: l.Hosts, Outcome: "refused", Detail: err.Error()})
+		return Lease{}, err
 	}
 	if err := e.storeDesk(ctx, p, "lease", &l); err != nil {
 		e.desk.drop(l.ID)
@@ -100,12 +104,21 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 	if d := time.Duration(req.For); d <= 0 || d > maxLease {
 		return Lease{}, fmt.Errorf("for: %w: want a time up to %s", ErrBadRequest, maxLease)
 	}
+	if d := time.Duration(req.Wait); d < 0 || d > maxLease {
+		return Lease{}, fmt.Errorf("wait: %w: want a time up to %s", ErrBadRequest, maxLease)
+	}
+	if max(len(req.Purpose), len(req.Target), len(req.Where)) > 4096 {
+		return Lease{}, fmt.Errorf("purpose, target, where: %w: at most 4096 bytes each", ErrBadRequest)
+	}
+	if req.Priority > 0 && !p.May(Admin) || req.Priority < -100 || req.Priority > 100 {
+		return Lease{}, fmt.Errorf("priority: %w: want -100 to 100; above 0 is for admins", ErrBadRequest)
+	}
 	sel, err := e.Select(context.Background(), p, inventory.Query{Target: req.Target, Where: req.Where})
 	if err != nil {
 		return Lease{}, err
 	}
 	l := Lease{ID: string(newRunID()), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
-		State: LeaseWaiting, Created: now(), For: req.For}
+		State: LeaseWaiting, Created: now(), For: req.For, sees: e.seesAll(p)}
 	if req.Wait > 0 {
 		l.Deadline = l.Created.Add(time.Duration(req.Wait))
 	}
@@ -124,18 +137,62 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 func (e *Executor) Leases(_ context.Context, p Principal) ([]Lease, error) {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
-	inv := e.cfg.Inventory()
 	all := []Lease{}
 	for _, l := range e.desk.leases {
-		if p.Groups == nil || l.Holder == p.Name || slices.ContainsFunc(l.Hosts, func(name string) bool {
-			h, ok := inv.Host(name)
-			return ok && p.Sees(h)
-		}) {
-			all = append(all, *l)
+		if shown := *l; e.reduceLease(p, &shown) {
+			all = append(all, shown)
 		}
 	}
-	slices.SortFunc(all, func(a, b Lease) int { return a.Created.Compare(b.Created) })
+	slices.SortFunc(all, func(a, b Lease) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return all, nil
+}
+
+// reduceLease leaves only what the principal may see of a lease and reports whether that is anything.
+func (e *Executor) reduceLease(p Principal, l *Lease) bool {
+	if p.Groups == nil || l.Holder == p.Name {
+		return true
+	}
+	seen := e.seen(p, l.Hosts)
+	if len(seen) < len(l.Hosts) {
+		l.Purpose, l.Ended, l.Count = "", "", 0 // they may tell of what is not theirs
+	}
+	l.Hosts = seen
+	return len(seen) > 0
+}
+
+// seen gives those of the hosts that exist for the principal.
+func (e *Executor) seen(p Principal, names []string) []string {
+	if p.Groups == nil {
+		return names
+	}
+	inv := e.cfg.Inventory()
+	out := []string{}
+	for _, name := range names {
+		if h, ok := inv.Host(name); ok && p.Sees(h) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (e *Executor) seesAll(p Principal) func([]string) bool {
+	return func(names []string) bool { return len(e.seen(p, names)) == len(names) }
+}
+
+// FindLease gives a lease as far as the principal sees it, ended ones too, or [ErrNotFound].
+func (e *Executor) FindLease(ctx context.Context, p Principal, id string) (Lease, error) {
+	var l Lease
+	err := e.view(ctx, func(tx Tx) error {
+		ok, err := get(tx, tableLeases, id, &l)
+		if err == nil && (!ok || !e.reduceLease(p, &l)) {
+			err = fmt.Errorf("lease %q: %w (see: tfwctl leases)", id, ErrNotFound)
+		}
+		return err
+	})
+	if err != nil {
+		return Lease{}, err
+	}
+	return l, nil
 }
 
 // WaitLease returns the lease once it is held, or with an error that wraps
@@ -160,12 +217,13 @@ func (e *Executor) WaitLease(ctx context.Context, p Principal, id string) (Lease
 	}
 }
 
-// leaseOf gives a lease that the principal may act on: its own, or any for an admin.
+// leaseOf gives a lease that the principal may act on: its own, or for an admin
+// one whose hosts it all sees.
 func (e *Executor) leaseOf(p Principal, id string) (Lease, error) {
 	var l Lease
 	err := e.view(e.background, func(tx Tx) error {
 		ok, err := get(tx, tableLeases, id, &l)
-		if err == nil && (!ok || l.Holder != p.Name && !p.May(Admin)) {
+		if err == nil && (!ok || l.Holder != p.Name && (!p.May(Admin) || len(e.seen(p, l.Hosts)) < len(l.Hosts))) {
 			err = fmt.Errorf("lease %q: %w (see: tfwctl leases)", id, ErrNotFound)
 		}
 		return err
@@ -237,7 +295,11 @@ func (e *Executor) storeDesk(ctx context.Context, p Principal, action string, l 
 	err := e.store.Update(ctx, func(tx Tx) error {
 		tx.Ring(TopicLeases)
 		for _, c := range changed {
-			if err := put(tx, tableLeases, c.ID, c); err != nil {
+			if c == l { // told below, by who did it
+				continue
+			}
+			entry := AuditEntry{Action: "lease." + string(c.State), Object: c.ID, Hosts: c.Hosts, Outcome: string(c.State), Detail: c.Ended}
+			if err := errors.Join(put(tx, tableLeases, c.ID, c), e.audit(tx, Principal{Name: c.Holder, Source: "clock"}, entry)); err != nil {
 				return err
 			}
 		}
@@ -273,13 +335,14 @@ func (e *Executor) keepLeases() {
 	for {
 		e.desk.mu.Lock()
 		e.desk.settle(time.Now())
+		wait := e.desk.next(time.Now())
 		if len(e.desk.changed) > 0 {
 			if err := e.storeDesk(e.background, Principal{}, "", nil); err != nil && e.background.Err() == nil {
-				e.log.Error("cannot store leases", "error", err)
+				e.log.Error("cannot store leases, trying again", "error", err)
+				wait = min(wait, time.Second) // who waits learns of it from the store only
 			}
 		}
 		e.desk.turn()
-		wait := e.desk.next(time.Now())
 		woken := e.desk.woken
 		e.desk.mu.Unlock()
 		t := time.NewTimer(wait)

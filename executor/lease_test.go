@@ -191,11 +191,11 @@ func TestAuditChainFindsAnAlteredByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = l.Submit(t.Context(), bob, request("sh", shParams{"say x"}))
-	all, err := l.Audit(t.Context(), me, executor.AuditFilter{})
+	all, _, err := l.Audit(t.Context(), me, executor.AuditFilter{})
 	if err != nil || len(all) != 3 || all[2].Outcome != "refused" || all[2].Who != "bob" {
 		t.Fatalf("%+v %v", all, err)
 	}
-	if n, err := l.VerifyAudit(t.Context(), me); n != 3 || err != nil {
+	if n, _, err := l.VerifyAudit(t.Context(), me); n != 3 || err != nil {
 		t.Fatal(n, err)
 	}
 	err = l.store.Update(t.Context(), func(tx executor.Tx) error {
@@ -205,7 +205,7 @@ func TestAuditChainFindsAnAlteredByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
+	if _, _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
 		t.Errorf("an altered line was not found: %v", err)
 	}
 }

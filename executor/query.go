@@ -56,22 +56,36 @@ func (e *Executor) find(tx Tx, p Principal, id string) (RunID, error) {
 		return e.newest(tx, p)
 	}
 	var found []string
+	var failed error
 	err := tx.Range(tableRuns, id, false, func(key string, _ []byte) bool {
 		if id == "" || !strings.HasPrefix(key, id) {
 			return false
 		}
-		found = append(found, key)
-		return len(found) < 2 && key != id
+		var seen bool
+		if seen, failed = e.exists(tx, p, RunID(key)); seen {
+			found = append(found, key)
+		}
+		return failed == nil && len(found) < 2 && key != id
 	})
 	switch {
-	case err != nil:
-		return "", err
+	case err != nil || failed != nil:
+		return "", errors.Join(err, failed)
 	case len(found) == 0:
 		return "", fmt.Errorf("run %q: %w (see: tfwctl runs)", id, ErrNotFound)
 	case len(found) > 1:
 		return "", fmt.Errorf("run %q: more than one run begins so: %w (give more of the id)", id, ErrBadRequest)
 	}
 	return RunID(found[0]), nil
+}
+
+// exists reports whether the run is there for the principal: another's must not
+// make a prefix ambiguous.
+func (e *Executor) exists(tx Tx, p Principal, id RunID) (bool, error) {
+	if p.Groups == nil {
+		return true, nil
+	}
+	run, _, err := load(tx, id)
+	return err == nil && e.reduce(p, run), err
 }
 
 func (e *Executor) newest(tx Tx, p Principal) (RunID, error) {
@@ -108,10 +122,31 @@ func (e *Executor) reduce(p Principal, run *Run) bool {
 		}
 	}
 	if len(seen) < len(run.Hosts) {
-		run.Target, run.Parameters, run.Reason, run.Cancel = "", json.RawMessage("{}"), "", "" // they may name what is not theirs
+		run.hide(seen)
 	}
 	run.Hosts = seen
 	return len(seen) > 0
+}
+
+// hide takes out what may tell of hosts that are not the reader's: names, counts, how it went there.
+func (run *Run) hide(seen []HostResult) {
+	run.partial = true
+	run.Target, run.Where, run.Parameters, run.Options, run.Reason, run.Cancel = "", "", json.RawMessage("{}"), nil, "", ""
+	if run.Verdict == "" {
+		return
+	}
+	run.Verdict = ""
+	for _, r := range seen {
+		run.Verdict = Worst(run.Verdict, r.Verdict)
+	}
+}
+
+// whole refuses to act on a run of another that the principal sees only a part of.
+func (run *Run) whole(p Principal) error {
+	if run.partial && run.By != p.Name {
+		return fmt.Errorf("run %s is %s's: %w (they or an admin can do it)", run.ID, run.By, ErrForbidden)
+	}
+	return nil
 }
 
 // RunFilter selects runs. Empty fields do not filter.
@@ -183,11 +218,11 @@ func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*
 // listed gives the run when the filter and the rights let it through.
 func (e *Executor) listed(tx Tx, p Principal, f RunFilter, id RunID) (*Run, error) {
 	var rec runRecord
-	if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok || !f.fits(&rec.Run) {
+	if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok || p.Groups == nil && !f.fits(&rec.Run) {
 		return nil, err
 	}
 	run, _, err := load(tx, id)
-	if err != nil || !e.reduce(p, run) || !f.onHost(run) {
+	if err != nil || !e.reduce(p, run) || !f.onHost(run) || !f.fits(run) {
 		return nil, err
 	}
 	return run, nil
@@ -291,6 +326,9 @@ func (e *Executor) Rerun(ctx context.Context, p Principal, id string, failedOnly
 	}
 	if run.State != Done {
 		return nil, fmt.Errorf("run %s is not done yet: %w (see: tfwctl wait %s)", run.ID, ErrConflict, run.ID)
+	}
+	if run.partial {
+		return nil, fmt.Errorf("run %s: %w: it cannot be run again by who sees only a part of it", run.ID, ErrForbidden)
 	}
 	var names []string
 	for _, r := range run.Hosts {

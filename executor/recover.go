@@ -29,6 +29,7 @@ func (e *Executor) Recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("unfinished runs: %w", err)
 	}
+	var again []*active
 	for _, id := range open {
 		a, err := e.revive(ctx, id)
 		if err != nil {
@@ -38,6 +39,10 @@ func (e *Executor) Recover(ctx context.Context) error {
 			}
 			continue
 		}
+		e.resume(a)
+		again = append(again, a)
+	}
+	for _, a := range again {
 		if err := e.begin(a); err != nil {
 			return err
 		}

@@ -105,6 +105,8 @@ type Run struct {
 	Step      string `json:"step,omitempty"`
 	RerunOf   RunID  `json:"rerun_of,omitempty"`
 	Cancel    string `json:"cancel,omitempty"` // who asked to cancel, and why
+
+	partial bool // hosts that the reader does not see were taken out
 }
 
 // HostResult is the part of a run on one host.

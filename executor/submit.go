@@ -31,7 +31,7 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	if err != nil {
 		return nil, err
 	}
-	if err := e.unleased(a); err != nil {
+	if err := e.unleased(p, a); err != nil {
 		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: err.Error()})
 		return nil, err
 	}
@@ -59,6 +59,9 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 		return nil, err
 	}
 	limits, err := req.Options.check()
+	if err == nil && (req.Priority > 0 && !p.May(Admin) || req.Priority < -100 || req.Priority > 100) {
+		err = fmt.Errorf("priority: %d: want -100 to 100; above 0 is for admins", req.Priority)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}

@@ -38,6 +38,9 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	if !p.May(Admin) {
 		return "", Token{}, fmt.Errorf("%s may not create tokens: %w (needs the role admin)", p.Name, ErrForbidden)
 	}
+	if !within(t.Groups, p.Groups) {
+		return "", Token{}, fmt.Errorf("groups: %w: %s may give only its own: %s", ErrBadRequest, p.Name, strings.Join(p.Groups, ", "))
+	}
 	if err := e.checkToken(t); err != nil {
 		return "", Token{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
@@ -72,6 +75,11 @@ func (e *Executor) checkToken(t Token) error {
 	return nil
 }
 
+// within reports whether rights over groups are no more than those of limit; nil is all groups.
+func within(groups, limit []string) bool {
+	return limit == nil || groups != nil && !slices.ContainsFunc(groups, func(g string) bool { return !slices.Contains(limit, g) })
+}
+
 // Tokens lists tokens, oldest first, revoked and expired ones too.
 func (e *Executor) Tokens(ctx context.Context, p Principal) ([]Token, error) {
 	if !p.May(Admin) {
@@ -81,7 +89,9 @@ func (e *Executor) Tokens(ctx context.Context, p Principal) ([]Token, error) {
 	err := e.view(ctx, func(tx Tx) error {
 		all = all[:0]
 		return rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
-			all = append(all, t.Token)
+			if within(t.Groups, p.Groups) {
+				all = append(all, t.Token)
+			}
 			return nil
 		})
 	})
@@ -100,7 +110,7 @@ func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) erro
 		switch {
 		case err != nil:
 			return err
-		case !ok:
+		case !ok || !within(t.Groups, p.Groups):
 			return fmt.Errorf("token %q: %w (see: tfwctl token list)", id, ErrNotFound)
 		case !t.Revoked.IsZero():
 			return nil

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tfw/executor"
+)
+
+// The fake's one lease, L1, is anybody's who asks for dut1; the real rules are
+// tested against a real executor (see matrix_test.go).
+var fakeLease = executor.Lease{ID: "L1", Holder: "ann", Purpose: "soak", Hosts: []string{"dut1"}, State: executor.LeaseHeld,
+	Created: time.Unix(1e9, 0).UTC(), For: executor.Duration(time.Hour), Expires: time.Unix(1e9+3600, 0).UTC()}
+
+func (f *fake) Lease(_ context.Context, _ executor.Principal, req executor.LeaseRequest) (executor.Lease, error) {
+	if req.Target != "dut1" {
+		return executor.Lease{}, fmt.Errorf("%w: dut2 is taken by lease L1", executor.ErrLeased)
+	}
+	l := fakeLease
+	if req.Wait > 0 {
+		l.State = executor.LeaseWaiting
+	}
+	return l, nil
+}
+func (f *fake) Leases(context.Context, executor.Principal) ([]executor.Lease, error) {
+	return []executor.Lease{fakeLease}, nil
+}
+func (f *fake) FindLease(_ context.Context, _ executor.Principal, id string) (executor.Lease, error) {
+	if id != "L1" {
+		return executor.Lease{}, fmt.Errorf("lease %q: %w", id, executor.ErrNotFound)
+	}
+	return fakeLease, nil
+}
+func (f *fake) WaitLease(ctx context.Context, p executor.Principal, id string) (executor.Lease, error) {
+	return f.FindLease(ctx, p, id)
+}
+func (f *fake) Renew(ctx context.Context, p executor.Principal, id string, _ executor.Duration) error {
+	_, err := f.FindLease(ctx, p, id)
+	return err
+}
+func (f *fake) Release(ctx context.Context, p executor.Principal, id, _ string) error {
+	_, err := f.FindLease(ctx, p, id)
+	return err
+}
+func (f *fake) Audit(_ context.Context, _ executor.Principal, q executor.AuditFilter) ([]executor.AuditEntry, bool, error) {
+	return []executor.AuditEntry{{Seq: q.After + 1, Time: time.Unix(1e9, 0).UTC(), Who: "ann", Action: "run", Outcome: "queued", Hash: "00"}}, true, nil
+}
+func (f *fake) VerifyAudit(context.Context, executor.Principal) (uint64, string, error) {
+	return 1, "00", fmt.Errorf("audit entry 2 was altered: %w", executor.ErrCorrupt)
+}
+func (f *fake) Refused(context.Context, executor.Principal, string, string) {}
