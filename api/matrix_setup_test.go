@@ -1,0 +1,222 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tfw/api"
+	"tfw/executor"
+	"tfw/executor/executortest"
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// two teams share a lab; everything of the other team has "blue" in its name
+const twoTeams = `version: 1
+groups:
+  red:
+    plugins: [linux_system]
+    vars: {board: imx8}
+    hosts:
+      red[1-2]: {address: "127.0.0.[21-22]"}
+  blue:
+    plugins: [linux_system]
+    owner: blueteam
+    vars: {board: bluevar}
+    tags: [bluetag]
+    hosts:
+      blue[1-2]: {address: "127.0.0.[31-32]"}
+`
+
+// talkers is a transport whose hosts say their name and end.
+type talkers struct{}
+
+func (talkers) Connect(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
+	return talker{h.Name}, nil
+}
+func (talkers) Stats() executor.PoolStats { return executor.PoolStats{} }
+func (talkers) Close() error              { return nil }
+
+type talker struct{ host string }
+
+func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, _ bool, s executor.Sink) (executor.End, error) {
+	if err := s.Started(executor.Started{}); err != nil {
+		return executor.End{}, err
+	}
+	if strings.Contains(string(cmd.Script), "stay") {
+		<-ctx.Done()
+		return executor.End{}, ctx.Err()
+	}
+	out := "this is " + c.host + "\n"
+	if err := s.Bytes(executor.Stdout, from.Stdout, []byte(out[from.Stdout:])); err != nil {
+		return executor.End{}, err
+	}
+	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
+}
+func (talker) Acknowledge(...executor.CommandID) {}
+func (talker) Kill(context.Context, executor.CommandID, *executor.BecomeAs, time.Duration) (executor.KillReport, error) {
+	return executor.KillReport{Killed: 1}, nil
+}
+func (talker) Strays(context.Context) ([]executor.Stray, error) { return nil, nil }
+func (talker) Probe(context.Context, string) ([]byte, error) {
+	return fmt.Appendf(nil, "%d\n", time.Now().Unix()), nil
+}
+func (talker) Put(context.Context, executor.Put) (executor.PutResult, error) {
+	return executor.PutResult{}, nil
+}
+func (talker) Get(context.Context, string, *executor.BecomeAs, io.Writer) (executor.GetResult, error) {
+	return executor.GetResult{}, nil
+}
+func (talker) Info() executor.HostInfo { return executor.HostInfo{BootID: "b", Durable: true} }
+func (talker) Release()                {}
+
+// teams is a controller for two teams, over TCP.
+type teams struct {
+	t      *testing.T
+	url    string
+	exec   *executor.Executor
+	tokens map[string]string // who -> token
+	source int               // last octets of the address that the next failing request comes from
+}
+
+var root = executor.Local("root")
+
+func newTeams(t *testing.T) *teams {
+	t.Helper()
+	inv, err := inventory.Parse("inventory.yaml", []byte(twoTeams), inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := plugins.NewRegistry(plugins.Builtin()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := executortest.NewMemory()
+	x, err := executor.New(executor.Config{Store: store, Transport: talkers{}, Plugins: registry, Artifacts: t.TempDir(),
+		Inventory: func() *inventory.Inventory { return inv }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server, err := api.New(api.Config{Executor: x, Plugins: registry, Auth: true, Log: slog.New(slog.DiscardHandler), Version: "test",
+		Inventory: func() api.InventoryStatus {
+			return api.InventoryStatus{Source: "/srv/blue/inventory.yaml", Hosts: 4, Groups: 2, Problem: "inventory.yaml:9:3: blue1: twice"}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	t.Cleanup(func() {
+		for _, err := range []error{x.Drain(timeout()), server.Shutdown(timeout()), <-served, store.Close()} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, tokens: map[string]string{}}
+	l.makeTokens()
+	return l
+}
+
+func (l *teams) makeTokens() {
+	l.t.Helper()
+	expires := time.Now().Add(20 * time.Millisecond)
+	for who, token := range map[string]executor.Token{
+		"viewer":   {Name: "vera", Role: executor.Viewer, Groups: []string{"red"}},
+		"operator": {Name: "otto", Role: executor.Operator, Groups: []string{"red"}},
+		"other":    {Name: "bluebert", Role: executor.Operator, Groups: []string{"blue"}},
+		"lead":     {Name: "rita", Role: executor.Admin, Groups: []string{"red"}},
+		"admin":    {Name: "ada", Role: executor.Admin},
+		"expired":  {Name: "late", Role: executor.Admin, Expires: expires},
+		"revoked":  {Name: "gone", Role: executor.Admin},
+	} {
+		text, made, err := l.exec.CreateToken(l.t.Context(), root, token)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.tokens[who] = text
+		if who == "revoked" {
+			if err := l.exec.RevokeToken(l.t.Context(), root, made.ID); err != nil {
+				l.t.Fatal(err)
+			}
+		}
+	}
+	l.tokens["none"], l.tokens["wrong"] = "", l.tokens["admin"][:len(l.tokens["admin"])-1]+"x"
+	time.Sleep(time.Until(expires) + time.Millisecond)
+}
+
+// ask sends a request as somebody. Requests that fail to authenticate are slowed
+// down by source, so each of them comes from an address of its own.
+func (l *teams) ask(who, method, path, body string) (int, string) {
+	l.t.Helper()
+	dialer := &net.Dialer{}
+	switch who {
+	case "none", "wrong", "expired", "revoked":
+		l.source++
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 9, byte(l.source>>8), byte(l.source))}
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext}, Timeout: 20 * time.Second}
+	req, err := http.NewRequest(method, l.url+path, strings.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	req.Header.Set("X-Request-Id", "fixed")
+	req.Header.Set("Content-Type", "application/json")
+	if token := l.tokens[who]; token != "" {
+		req.Header.Set("X-Auth-Token", token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		l.t.Fatalf("%s %s as %s: %v", method, path, who, err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	text := string(raw)
+	for name, values := range resp.Header {
+		text += "\n" + name + ": " + strings.Join(values, ",")
+	}
+	return resp.StatusCode, text
+}
+
+// run makes a run that is done, or one that stays.
+func (l *teams) run(target, command string) string {
+	l.t.Helper()
+	params, _ := json.Marshal(map[string]string{"command": command})
+	run, err := l.exec.Submit(l.t.Context(), root, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: target, Parameters: params})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if command != "stay" {
+		if _, err := l.exec.Wait(l.t.Context(), root, string(run.ID)); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return string(run.ID)
+}
+
+func (l *teams) lease(target, purpose string) string {
+	l.t.Helper()
+	lease, err := l.exec.Lease(l.t.Context(), root, executor.LeaseRequest{Target: target, For: executor.Duration(time.Hour), Purpose: purpose})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return lease.ID
+}

@@ -1,0 +1,242 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"tfw/executor"
+)
+
+var everybody = []string{"none", "wrong", "expired", "revoked", "viewer", "other", "operator", "lead", "admin"}
+
+// TestMatrix asks every route of the API as everybody. The routes are about hosts
+// of the red team; viewer and operator are of it, other is an operator of the blue team, lead
+// an admin of the red team only.
+func TestMatrix(t *testing.T) {
+	l := newTeams(t)
+	done, artifact := l.run("red1", "true"), strings.Repeat("a", 64)
+	const params = `"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"}`
+	rows := []struct {
+		method, pattern, path, body string
+		want                        [5]int // viewer, other, operator, lead, admin; whoever has no valid token gets 401
+	}{
+		{"GET", "/v2.1/slaves", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/slaves/detail", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/slaves/{id}", "/v2.1/slaves/red1", "", [5]int{200, 404, 200, 200, 200}},
+		{"POST", "/v2.1/testcases", "", `{"host":"red1",` + params + `}`, [5]int{403, 400, 202, 202, 202}},
+		{"POST", "/v2.1/runs", "", `{"target":"red1",` + params + `}`, [5]int{403, 400, 202, 202, 202}},
+		{"GET", "/v2.1/runs", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/runs/{id}", "/v2.1/runs/" + done, "", [5]int{200, 404, 200, 200, 200}},
+		{"POST", "/v2.1/runs/{id}/cancel", "/v2.1/runs/" + done + "/cancel", "", [5]int{403, 404, 409, 409, 409}},
+		{"POST", "/v2.1/runs/{id}/rerun", "/v2.1/runs/" + done + "/rerun", "", [5]int{403, 404, 202, 202, 202}},
+		{"GET", "/v2.1/runs/{id}/log", "/v2.1/runs/" + done + "/log", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/hosts", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/hosts/{name}", "/v2.1/hosts/red1", "", [5]int{200, 404, 200, 200, 200}},
+		{"PATCH", "/v2.1/hosts/{name}", "/v2.1/hosts/red1", `{"state":"active"}`, [5]int{403, 404, 403, 200, 200}},
+		{"PATCH", "/v2.1/hosts", "/v2.1/hosts?target=red1", `{"state":"active"}`, [5]int{403, 403, 403, 200, 200}},
+		{"POST", "/v2.1/hosts/probe", "", `{"target":"red1"}`, [5]int{403, 400, 200, 200, 200}},
+		{"GET", "/v2.1/groups", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/groups/{name}", "/v2.1/groups/red", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/plugins", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/plugins/{name}", "/v2.1/plugins/linux_system", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/tokens", "", "", [5]int{403, 403, 403, 200, 200}},
+		{"POST", "/v2.1/tokens", "", `{"name":"n","role":"viewer","groups":["red"]}`, [5]int{403, 403, 403, 201, 201}},
+		{"DELETE", "/v2.1/tokens/{id}", "/v2.1/tokens/nosuch", "", [5]int{403, 403, 403, 404, 404}},
+		{"POST", "/v2.1/artifacts", "", "abc", [5]int{403, 201, 201, 201, 201}},
+		{"GET", "/v2.1/artifacts/{sha256}", "/v2.1/artifacts/" + artifact, "", [5]int{404, 404, 404, 404, 404}},
+		{"GET", "/v2.1/leases", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"POST", "/v2.1/leases", "", `{"target":"red2","for":"1h","wait":"1h"}`, [5]int{403, 400, 201, 202, 202}},
+		{"GET", "/v2.1/leases/{id}", "/v2.1/leases/LEASE", "", [5]int{200, 404, 200, 200, 200}},
+		{"POST", "/v2.1/leases/{id}/renew", "/v2.1/leases/LEASE/renew", `{"for":"2h"}`, [5]int{403, 404, 404, 200, 200}},
+		{"DELETE", "/v2.1/leases/{id}", "/v2.1/leases/LEASE?reason=fire", "", [5]int{403, 404, 404, 204, 409}},
+		{"GET", "/v2.1/audit", "", "", [5]int{403, 403, 403, 200, 200}},
+		{"GET", "/v2.1/audit/verify", "", "", [5]int{403, 403, 403, 403, 200}},
+		{"GET", "/v2.1/version", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/inventory", "", "", [5]int{200, 200, 200, 200, 200}},
+	}
+	lease := l.lease("red1", "soak")
+	if err := l.exec.Release(t.Context(), root, lease, ""); err != nil { // so that nobody's run is held up
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, row := range rows {
+		asked[row.method+" "+row.pattern] = true
+		path := row.path
+		if path == "" {
+			path = row.pattern
+		}
+		held := ""
+		if strings.Contains(path, "LEASE") {
+			held = l.lease("red1", "soak")
+			path = strings.ReplaceAll(path, "LEASE", held)
+		}
+		for i, who := range everybody {
+			want := http.StatusUnauthorized
+			if i >= 4 {
+				want = row.want[i-4]
+			}
+			if status, answer := l.ask(who, row.method, path, row.body); status != want {
+				t.Errorf("%s %s as %s: %d, want %d: %s", row.method, path, who, status, want, answer)
+			}
+		}
+		if held != "" {
+			_ = l.exec.Release(t.Context(), root, held, "") // it may be over
+		}
+	}
+	for _, key := range described(t, l) {
+		if !asked[key] && !strings.HasPrefix(key, "POST /v2.1/testplans") && !strings.HasPrefix(key, "GET /v2.1/testplans") {
+			t.Errorf("%s is a route and not in the matrix", key)
+		}
+	}
+}
+
+// described gives every route under /v2.1 of the API's own description.
+func described(t *testing.T, l *teams) (all []string) {
+	_, text := l.ask("none", "GET", "/openapi.json", "")
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.NewDecoder(strings.NewReader(text)).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			if strings.HasPrefix(path, "/v2.1/") {
+				all = append(all, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	if len(all) < 30 {
+		t.Fatalf("only %d routes are described", len(all))
+	}
+	return all
+}
+
+// TestOtherTeamDoesNotExist looks for any sign of the blue team in what the red
+// team is answered, and that what is hidden is answered as what is not there.
+func TestOtherTeamDoesNotExist(t *testing.T) {
+	l := newTeams(t)
+	blue := l.run("blue1", "echo blue")
+	mixed := l.run("all", "echo blue")
+	stays := l.run("all", "stay")
+	red := l.run("red1", "true")
+	if _, err := l.exec.SetState(t.Context(), root, "blue2", "maintenance", "bluereason"); err != nil {
+		t.Fatal(err)
+	}
+	lease, both := l.lease("blue2,!red*,blue1", "bluepurpose"), ""
+	_ = lease
+	if one, err := l.exec.Lease(t.Context(), root, executor.LeaseRequest{Target: "red2", For: executor.Duration(1e12), Purpose: "ours"}); err == nil {
+		both = one.ID
+	} else {
+		t.Fatal(err)
+	}
+	for _, who := range []string{"viewer", "operator", "lead"} {
+		for _, c := range []struct{ method, path, body string }{
+			{"GET", "/v2.1/slaves", ""}, {"GET", "/v2.1/slaves/detail", ""}, {"GET", "/v2.1/hosts", ""}, {"GET", "/v2.1/hosts?target=all", ""},
+			{"GET", "/v2.1/hosts?where=true", ""}, {"GET", "/v2.1/hosts?target=*", ""}, {"GET", "/v2.1/hosts?target=~.*", ""},
+			{"GET", "/v2.1/hosts?where=vars.board!='imx8'", ""}, {"GET", "/v2.1/groups", ""},
+			{"GET", "/v2.1/runs", ""}, {"GET", "/v2.1/runs?limit=1", ""}, {"GET", "/v2.1/runs?verdict=passed", ""}, {"GET", "/v2.1/runs/" + mixed, ""},
+			{"GET", "/v2.1/runs/" + mixed + "?output=true", ""}, {"GET", "/v2.1/runs/" + mixed + "/log", ""}, {"GET", "/v2.1/runs/" + mixed + "/log?format=sse&follow=1", ""},
+			{"GET", "/v2.1/runs/" + red, ""}, {"GET", "/v2.1/leases", ""}, {"GET", "/v2.1/leases/" + both, ""}, {"GET", "/v2.1/inventory", ""},
+			{"GET", "/v2.1/tokens", ""}, {"GET", "/v2.1/audit?limit=10000", ""}, {"GET", "/v2.1/runs/" + stays, ""},
+			{"POST", "/v2.1/runs?dry_run=true", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all"}`},
+			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all","expect":4}`},
+			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all,!red1"}`},
+			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"bl1"}`},
+			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"blu"}`},
+			{"POST", "/v2.1/leases", `{"target":"all","for":"1h"}`}, {"POST", "/v2.1/leases", `{"target":"all","count":3,"for":"1h"}`},
+			{"POST", "/v2.1/runs/" + stays + "/cancel", ""}, {"POST", "/v2.1/runs/" + mixed + "/rerun", ""},
+			{"POST", "/v2.1/hosts/probe", `{"target":"all"}`}, {"GET", "/v2.1/hosts/re1", ""}, {"GET", "/metrics", ""},
+		} {
+			status, answer := l.ask(who, c.method, c.path, c.body)
+			if strings.Contains(strings.ToLower(answer), "blue") {
+				t.Errorf("%s %s %s as %s (%d) tells of the blue team: %s", c.method, c.path, c.body, who, status, answer)
+			}
+		}
+	}
+	twins(t, l, blue)
+	if run, err := l.exec.Run(t.Context(), root, stays); err != nil || run.Cancel != "" {
+		t.Errorf("a run of the whole lab was cancelled by the red team: %+v %v", run, err)
+	}
+}
+
+// twins asks for what is hidden and for what is not there: the answers may differ in the name only.
+func twins(t *testing.T, l *teams, blue string) {
+	lease, err := l.exec.Leases(t.Context(), root)
+	if err != nil || len(lease) == 0 {
+		t.Fatal(lease, err)
+	}
+	const params = `"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"}`
+	for _, c := range []struct{ method, path, body, hidden, missing string }{
+		{"GET", "/v2.1/hosts/%s", "", "blue1", "nope1"},
+		{"GET", "/v2.1/hosts/%s", "", "127.0.0.31", "127.0.0.99"},
+		{"GET", "/v2.1/hosts/%s", "", "3", "9"},
+		{"GET", "/v2.1/slaves/%s", "", "blue1", "nope1"},
+		{"GET", "/v2.1/slaves/%s", "", "3", "9"},
+		{"GET", "/v2.1/groups/%s", "", "blue", "nope"},
+		{"GET", "/v2.1/hosts?target=%s", "", "blue", "nope"},
+		{"GET", "/v2.1/hosts?target=all,!%s", "", "blue1", "nope1"},
+		{"GET", "/v2.1/hosts?target=%s*", "", "blue", "nope"},
+		{"GET", "/v2.1/runs?host=%s", "", "blue1", "nope1"},
+		{"GET", "/v2.1/runs/%s", "", blue, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/runs/%s", "", blue[:3], "zzz"},
+		{"GET", "/v2.1/runs/%s/log", "", blue, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/runs/%s/cancel", "", blue, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/runs/%s/rerun", "", blue, "zzzzzzzzzzzz"},
+		{"PATCH", "/v2.1/hosts/%s", `{"state":"active"}`, "blue1", "nope1"},
+		{"POST", "/v2.1/runs", `{"target":"%s",` + params + `}`, "blue1", "nope1"},
+		{"POST", "/v2.1/testcases", `{"host":"%s",` + params + `}`, "blue1", "nope1"},
+		{"POST", "/v2.1/hosts/probe", `{"target":"%s"}`, "blue1", "nope1"},
+		{"POST", "/v2.1/leases", `{"target":"%s","for":"1h"}`, "blue1", "nope1"},
+		{"POST", "/v2.1/runs", `{"lease":"%s","target":"red1",` + params + `}`, lease[0].ID, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/leases/%s", "", lease[0].ID, "zzzzzzzzzzzz"},
+		{"DELETE", "/v2.1/leases/%s?reason=x", "", lease[0].ID, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/leases/%s/renew", `{"for":"1h"}`, lease[0].ID, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/tokens", `{"name":"n","role":"viewer","groups":["%s"]}`, "blue", "nope"},
+	} {
+		for _, who := range []string{"viewer", "operator", "lead"} {
+			told := func(name string) string {
+				path, body := c.path, c.body
+				if strings.Contains(path, "%s") {
+					path = fmt.Sprintf(path, name)
+				} else {
+					body = fmt.Sprintf(body, name)
+				}
+				status, answer := l.ask(who, c.method, path, body)
+				return fmt.Sprint(status, " ", strings.ReplaceAll(head(answer), name, "IT"))
+			}
+			if hidden, missing := told(c.hidden), told(c.missing); hidden != missing {
+				t.Errorf("%s %s %s as %s: what is hidden is not answered as what is not there:\n%s\n%s", c.method, c.path, c.body, who, hidden, missing)
+			}
+		}
+	}
+}
+
+// head leaves the headers out, which hold the time.
+func head(answer string) string {
+	body, _, _ := strings.Cut(answer, "\n")
+	return body
+}
+
+// TestRefusalsAreOnRecord ties what was refused to the request that was.
+func TestRefusalsAreOnRecord(t *testing.T) {
+	l := newTeams(t)
+	l.ask("viewer", "POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"red1"}`)
+	l.ask("operator", "GET", "/v2.1/hosts/blue1", "")
+	for range 200 {
+		l.ask("other", "GET", "/v2.1/hosts/red1", "")
+	}
+	all, _, err := l.exec.Audit(t.Context(), root, executor.AuditFilter{Action: "request", Request: "fixed", Outcome: "refused", Limit: 1000})
+	if err != nil || len(all) < 3 || all[0].Who != "vera" || all[0].Object != "POST /v2.1/runs" || all[1].Who != "otto" || all[1].Object != "GET /v2.1/hosts/blue1" || all[1].Source == "" {
+		t.Fatalf("%+v %v", all, err)
+	}
+	if n := len(all) - 2; n > 100 {
+		t.Errorf("a flood of refusals wrote %d entries", n)
+	}
+	if n, _, err := l.exec.VerifyAudit(t.Context(), root); err != nil || n == 0 {
+		t.Error(n, err)
+	}
+}
