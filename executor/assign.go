@@ -21,9 +21,7 @@ func (e *Executor) assign(a *active, p *part) {
 	if p.result.Verdict == "" { // draining: the next process goes on
 		return
 	}
-	if a.ended(p.result.Verdict) {
-		a.cancel(&stopError{verdict: Cancelled, code: "fail_fast", reason: fmt.Sprintf("%s did not pass (fail_fast)", p.host.Name)})
-	}
+	e.count(a, p)
 }
 
 // inside performs the part while it has its place on the host.
@@ -79,10 +77,10 @@ func (e *Executor) perform(a *active, p *part) {
 		p.result.Code = "plugin_panic"
 		e.log.Error("plugin panicked", "run", a.run.ID, "host", p.host.Name, "plugin", a.run.Plugin, "panic", caught.Value, "stack", string(caught.Stack))
 	}
-	if r.broken != nil { // a plugin that swallowed it must not turn it into a pass
-		err = r.broken
+	if err = r.unswallowed(err); errors.Is(err, errDrain) || (err != nil && context.Cause(a.ctx) == errDrain) {
+		return
 	}
-	if errors.Is(err, errDrain) || (err != nil && context.Cause(a.ctx) == errDrain) {
+	if left := r.abandoned(); len(left) > 0 && !r.abandon(left) {
 		return
 	}
 	r.tally()

@@ -74,7 +74,24 @@ func (e *Executor) start(a *active) error {
 		a.run.State, a.run.Started = Running, now()
 		a.mu.Unlock()
 	}
-	return e.persist(a, func(tx Tx) error { return put(tx, tableRuns, string(a.run.ID), a.record()) })
+	return e.persist(a, func(tx Tx) error { return a.store(tx) })
+}
+
+// store writes the run's record. A cancel that came between the run's making and
+// its first write by us is on record only: it is taken over, never written away.
+func (a *active) store(tx Tx) error {
+	var before runRecord
+	_, _ = get(tx, tableRuns, string(a.run.ID), &before) // what cannot be read is written anew
+	a.mu.Lock()
+	missed := before.Cancel != "" && a.run.Cancel == ""
+	if missed {
+		a.run.Cancel = before.Cancel
+	}
+	a.mu.Unlock()
+	if missed {
+		a.cancel(cancelled(before.Cancel))
+	}
+	return put(tx, tableRuns, string(a.run.ID), a.record())
 }
 
 // clock ends the run's context when its time is over, counted from its first start.
@@ -91,6 +108,7 @@ func (a *active) clock() (stop func()) {
 
 // fanOut works through the hosts in batches; each batch is one scoped pool.
 func (e *Executor) fanOut(a *active) {
+	e.recount(a)
 	rest := a.parts
 	width := a.options().Parallel
 	orElse(&width, e.cfg.Parallel)
@@ -99,14 +117,29 @@ func (e *Executor) fanOut(a *active) {
 		rest = rest[size:]
 		p := pool.New().WithMaxGoroutines(min(width, size))
 		for _, part := range batch {
-			if part.result.Verdict != "" { // ended under an earlier process
-				a.ended(part.result.Verdict)
-				continue
+			if part.result.Verdict == "" { // not ended under an earlier process
+				p.Go(func() { e.assign(a, part) })
 			}
-			p.Go(func() { e.assign(a, part) })
 		}
 		p.Wait()
 		a.judge(batch)
+	}
+}
+
+// recount takes in what ended under an earlier process before any host is begun:
+// what fail_fast and max_fail had decided holds after a restart too.
+func (e *Executor) recount(a *active) {
+	for _, p := range a.parts {
+		if p.result.Verdict != "" {
+			e.count(a, p)
+		}
+	}
+}
+
+// count adds a host's end to the run's.
+func (e *Executor) count(a *active, p *part) {
+	if a.ended(p.result.Verdict) {
+		a.cancel(&stopError{verdict: Cancelled, code: "fail_fast", reason: fmt.Sprintf("%s did not pass (fail_fast)", p.host.Name)})
 	}
 }
 
@@ -150,7 +183,7 @@ func (e *Executor) finish(a *active) {
 		if err := tx.Delete(tableOpen, string(a.run.ID)); err != nil {
 			return err
 		}
-		return put(tx, tableRuns, string(a.run.ID), a.record())
+		return a.store(tx)
 	})
 	if err == nil {
 		e.log.Info("run done", "run", a.run.ID, "verdict", a.run.Verdict)

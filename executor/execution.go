@@ -21,6 +21,8 @@ func (r *remote) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, 
 	}
 	x := &execution{r: r, op: op, ordinal: ordinal, cmd: cmd, id: CommandID{r.a.run.ID, r.p.host.Name, ordinal}}
 	if op.Ended {
+		n := x.kept()
+		r.kept += n.Stdout + n.Stderr
 		return x.result(ctx)
 	}
 	return x.perform(ctx)
@@ -38,6 +40,8 @@ type execution struct {
 	stop context.CancelCauseFunc
 	sink *sink
 	away time.Time // since when the host is out of reach with the command under way
+
+	barren int // connections in a row that brought nothing of the command
 
 	mu      sync.Mutex  // guards the record between the confirmation of the start and the end
 	over    bool        //
@@ -59,19 +63,31 @@ func (x *execution) perform(ctx context.Context) (plugins.Result, error) {
 	case errors.Is(err, errDrain):
 		x.r.broken = err
 		return plugins.Result{}, err
-	case x.op.Begun.IsZero(): // the host never heard of it
-		return plugins.Result{}, err
 	default:
 		x.op.Failure = failure(err)
-		x.op.Kept = x.kept()
+		if !x.op.Begun.IsZero() {
+			x.op.Kept = x.kept()
+		}
 	}
+	x.heads(ctx)
 	x.r.close(x.op, x.ordinal)
 	return x.result(ctx)
 }
 
+// heads records what the method is shown of a command whose output was not kept
+// whole: the log could not show it to a replay.
+func (x *execution) heads(ctx context.Context) {
+	if x.op.End == nil || x.sink == nil || !x.sink.truncated {
+		return
+	}
+	out, _ := x.head(ctx, Stdout, x.op.End.Sizes.Stdout) // what cannot be read now is not shown, now and later
+	errs, _ := x.head(ctx, Stderr, x.op.End.Sizes.Stderr)
+	x.op.Truncated, x.op.Stdout, x.op.Stderr = true, out, errs
+}
+
 // kept is how much the log holds of a command whose end is not known.
 func (x *execution) kept() Offsets {
-	n, err := x.r.e.store.Lengths(context.WithoutCancel(x.ctx), x.id)
+	n, err := x.r.e.store.Lengths(context.WithoutCancel(x.r.a.ctx), x.id)
 	if err != nil {
 		x.r.e.log.Warn("cannot tell the length of a log", "run", x.id.Run, "host", x.id.Host, "error", err)
 	}
@@ -86,6 +102,7 @@ func (x *execution) result(ctx context.Context) (plugins.Result, error) {
 	}
 	x.r.out += sizes.Stdout
 	x.r.err += sizes.Stderr
+	x.r.p.result.Truncated = x.r.p.result.Truncated || x.op.Truncated
 	return x.answer(ctx)
 }
 
@@ -97,6 +114,9 @@ func (x *execution) follow() (End, error) {
 	}
 	stopClock := func() {}
 	defer func() { stopClock() }()
+	if !x.op.Begun.IsZero() { // its time goes on while the host is out of reach
+		stopClock = x.clock()
+	}
 	for {
 		err := x.r.connect(x.ctx, x.away)
 		if err == nil && x.op.Begun.IsZero() {
@@ -114,7 +134,9 @@ func (x *execution) follow() (End, error) {
 		case x.ctx.Err() != nil:
 			return x.halt(dc, context.Cause(x.ctx))
 		case errors.Is(err, ErrLost) && !x.op.Begun.IsZero():
-			x.lost(err)
+			if err := x.lost(err); err != nil {
+				return End{}, err
+			}
 		default:
 			return End{}, err
 		}
@@ -130,29 +152,49 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	x.prepareSink(x.ctx, from)
 	defer x.sink.rest()
 	info := x.r.conn.Info()
-	x.back(info)
 	rebooted := x.op.BootID != "" && info.BootID != "" && info.BootID != x.op.BootID // "": a new connection that has not asked yet
 	end, err := x.r.conn.Run(x.ctx, dc, from, x.op.Started || rebooted, x.sink)
 	if err != nil {
 		return End{}, err
 	}
+	x.back()
 	return end, nil
 }
 
-// back tells the tester that the host is there again.
-func (x *execution) back(info HostInfo) {
+// back tells the tester that the command is followed again: a host that only
+// accepts connections is not back.
+func (x *execution) back() {
 	if x.away.IsZero() {
 		return
 	}
+	x.r.trouble = ""
 	x.r.p.result.Reconnects++
 	x.r.e.reattached(time.Since(x.away))
 	x.r.event(fmt.Sprintf("re-attached after %s", time.Since(x.away).Round(100*time.Millisecond)))
 	x.away = time.Time{}
 }
 
-// lost drops the connection; the command goes on on its host.
-func (x *execution) lost(err error) {
+// lost drops the connection; the command goes on on its host. Connections that
+// break without having brought anything are made ever more slowly, until the host counts as out of reach.
+func (x *execution) lost(err error) error {
 	x.r.release()
+	barren := x.sink == nil || !x.sink.fed
+	if barren && !x.away.IsZero() && time.Since(x.away) >= x.r.lostAfter() {
+		return &outOfReachError{after: x.r.lostAfter().String(), err: err}
+	}
+	x.announce(err)
+	if !barren {
+		x.barren, x.sink.fed = 0, false
+		return nil
+	}
+	x.barren++
+	if x.barren > 1 {
+		sleep(x.ctx, min(25*time.Millisecond<<min(x.barren, 10), 10*time.Second))
+	}
+	return nil
+}
+
+func (x *execution) announce(err error) {
 	if x.away.IsZero() {
 		x.away = time.Now()
 		x.r.event("connection lost: " + reason(err))
@@ -163,6 +205,7 @@ func (x *execution) lost(err error) {
 // started notes that the host has confirmed the start. Commands that end at once
 // do not pay a write for it.
 func (x *execution) started() {
+	x.back()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.op.Started || x.over {

@@ -25,6 +25,8 @@ type fakeHosts struct {
 	cutEvery int          // a Run is cut after about so many bytes, 0: never
 	refuse   atomic.Int64 // dials that still fail
 	down     atomic.Bool
+	deaf     atomic.Bool  // kills do not get through
+	barren   atomic.Bool  // connections are made, and break before anything is said
 	now      int           // processes that run; guarded by mu
 	most     int           // the most there ever were
 	off      chan struct{} // closed at the end of the test: the hosts are switched off
@@ -129,6 +131,9 @@ func (c *fakeConn) lost() error {
 
 func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
 	p, found := c.f.start(c.h, cmd, attach)
+	if c.f.barren.Load() {
+		return executor.End{}, c.lost()
+	}
 	if p == nil {
 		return executor.End{Kind: executor.EndUnknown}, nil
 	}
@@ -171,7 +176,7 @@ func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from ex
 }
 
 func (c *fakeConn) Kill(_ context.Context, id executor.CommandID, _ *executor.BecomeAs, _ time.Duration) (executor.KillReport, error) {
-	if c.f.down.Load() {
+	if c.f.down.Load() || c.f.deaf.Load() {
 		return executor.KillReport{}, c.lost()
 	}
 	c.h.mu.Lock()

@@ -48,6 +48,7 @@ func (x *execution) kill(ctx context.Context, dc DurableCommand, grace time.Dura
 			return report, err
 		}
 		x.r.release()
+		sleep(ctx, 200*time.Millisecond) // a ctx that is over ends the next round
 	}
 }
 

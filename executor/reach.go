@@ -27,10 +27,19 @@ func (r *remote) connect(ctx context.Context, away time.Time) error {
 		if patience := r.lostAfter(); time.Since(away) >= patience {
 			return &outOfReachError{after: patience.String(), err: err}
 		}
+		r.troubled(err)
 		if !sleep(ctx, wait/2+rand.N(wait)) {
 			return ctx.Err()
 		}
 		wait = min(2*wait, 15*time.Second)
+	}
+}
+
+// troubled tells the tester why the host cannot be reached, once for each reason.
+func (r *remote) troubled(err error) {
+	if code := codeOf(err); code != r.trouble {
+		r.trouble = code
+		r.event(fmt.Sprintf("out of reach, trying again for up to %s: %s", r.lostAfter(), reason(err)))
 	}
 }
 

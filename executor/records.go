@@ -55,8 +55,13 @@ type opRecord struct {
 	End      *End              `json:"end,omitempty"`
 	Kept     Offsets           `json:"kept,omitzero"` // what the log holds, where there is no End
 	Transfer *plugins.Transfer `json:"transfer,omitempty"`
-	Failure  *opFailure        `json:"failure,omitempty"`
-	Kill     *KillReport       `json:"kill,omitempty"`
+
+	Truncated bool   `json:"truncated,omitempty"` // the log does not hold all of it; then what the method was shown:
+	Stdout    []byte `json:"stdout,omitempty"`
+	Stderr    []byte `json:"stderr,omitempty"`
+
+	Failure *opFailure  `json:"failure,omitempty"`
+	Kill    *KillReport `json:"kill,omitempty"`
 }
 
 func resultKey(id RunID, index int) string { return fmt.Sprintf("%s/%06d", id, index) }

@@ -29,6 +29,10 @@ type remote struct {
 	err    int64
 	kept   int64 // bytes of this host's output that the log holds
 	broken error // an error no plugin may turn into a pass
+
+	begun   bool   // this process has stored an intent
+	stopped error  // the run's end that an operation met: no plugin may turn it into a pass either
+	trouble string // why the host is out of reach, as the tester was told last
 }
 
 var _ plugins.Remote = (*remote)(nil)
@@ -87,8 +91,10 @@ func (r *remote) intend(op *opRecord, ordinal int) error {
 		op.BootID = conn.Info().BootID
 	}
 	op.Begun = now()
+	first := !r.begun
+	r.begun = true
 	return r.store(func(tx Tx) error {
-		if ordinal == 0 {
+		if first {
 			if err := put(tx, tableResults, resultKey(r.a.run.ID, r.p.index), r.p.record()); err != nil {
 				return err
 			}
@@ -196,7 +202,16 @@ func failure(err error) *opFailure {
 	if errors.As(err, &s) {
 		return &opFailure{Text: s.reason, Code: s.code, Verdict: s.verdict, Kill: s.kill}
 	}
-	return &opFailure{Text: err.Error(), Code: codeOf(err)}
+	return &opFailure{Text: reason(err), Code: codeOf(err)}
+}
+
+// failed gives the method an operation's failure, and remembers when it was the run's own end.
+func (r *remote) failed(op *opRecord) error {
+	err := op.Failure.error()
+	if op.Failure.Verdict != "" && r.a.ctx.Err() != nil {
+		r.stopped = err
+	}
+	return err
 }
 
 func (f *opFailure) error() error {

@@ -39,6 +39,46 @@ func (work) Methods() []plugins.Method {
 			}
 			return shOut{string(res.Stdout)}, res.Failure()
 		}),
+		plugins.Do("stubborn", "run a command, and once more when that fails", func(ctx context.Context, r plugins.Remote, p shParams) (shOut, error) {
+			res, err := r.Run(ctx, plugins.Command{Shell: p.Script})
+			if err != nil {
+				res, err = r.Run(ctx, plugins.Command{Shell: p.Script})
+			}
+			return shOut{string(res.Stdout)}, err
+		}),
+		plugins.Do("careless", "run a command and ignore how it ended", func(ctx context.Context, r plugins.Remote, p shParams) (shOut, error) {
+			_, _ = r.Run(ctx, plugins.Command{Shell: p.Script})
+			return shOut{}, nil
+		}),
+		plugins.Do("fickle", "run a second command only the first time", func(ctx context.Context, r plugins.Remote, _ struct{}) (shOut, error) {
+			_, err := r.Run(ctx, plugins.Command{Shell: "say first"})
+			if err == nil && moods.Add(1)%2 == 1 {
+				_, err = r.Run(ctx, plugins.Command{Shell: "say second\nhang"})
+			}
+			return shOut{}, err
+		}),
+		plugins.Do("chatty", "run three commands and give back what they said", func(ctx context.Context, r plugins.Remote, _ struct{}) (shOut, error) {
+			all := ""
+			for _, script := range []string{"say 0123456789", "pause 200", "say 0123456789", "say done"} {
+				res, err := r.Run(ctx, plugins.Command{Shell: script})
+				if err != nil {
+					return shOut{}, err
+				}
+				all += string(res.Stdout)
+			}
+			return shOut{all}, nil
+		}),
+		plugins.Do("weak", "fail on h2 only", func(ctx context.Context, r plugins.Remote, _ struct{}) (shOut, error) {
+			script := "say begun\nhang"
+			if r.Host().Name == "h2" {
+				script = "pause 50\nexit 1"
+			}
+			res, err := r.Run(ctx, plugins.Command{Shell: script})
+			if err != nil {
+				return shOut{}, err
+			}
+			return shOut{}, res.Failure()
+		}),
 		plugins.Do("steps", "run five commands and two transfers", steps),
 		plugins.Do("panic", "panic", func(context.Context, plugins.Remote, struct{}) (struct{}, error) { panic("a plugin's bug") }),
 		plugins.Do("moody", "ask for something else each time", func(ctx context.Context, r plugins.Remote, _ struct{}) (struct{}, error) {

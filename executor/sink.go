@@ -26,6 +26,7 @@ type sink struct {
 	silence    *time.Timer //
 	silenceFor time.Duration
 	truncated  bool
+	fed        bool // bytes came over the present connection
 }
 
 func captureLimit(cmd plugins.Command) int {
@@ -60,6 +61,7 @@ func (s *sink) Event(text string) { s.x.r.event(text) }
 // Bytes stores output. Beyond the host's limit it is let go, and said so once.
 func (s *sink) Bytes(stream Stream, offset int64, data []byte) error {
 	s.wake()
+	s.fed = s.fed || len(data) > 0
 	s.capture(stream, offset, data)
 	for len(data) > 0 {
 		n := min(len(data), chunkSize, s.room())
@@ -149,7 +151,7 @@ func (x *execution) answer(ctx context.Context) (plugins.Result, error) {
 	}
 	switch {
 	case x.op.Failure != nil:
-		return res, x.op.Failure.error()
+		return res, x.r.failed(x.op)
 	case x.op.End.Kind != EndExit && x.op.End.Kind != EndSignal:
 		return res, &EndError{End: *x.op.End}
 	}
@@ -160,6 +162,12 @@ func (x *execution) answer(ctx context.Context) (plugins.Result, error) {
 func (x *execution) head(ctx context.Context, stream Stream, size int64) ([]byte, error) {
 	limit := captureLimit(x.cmd)
 	want := int(min(size, int64(limit)))
+	if x.op.Truncated {
+		if stream == Stderr {
+			return x.op.Stderr, nil
+		}
+		return x.op.Stdout, nil
+	}
 	if x.sink != nil {
 		seen := x.sink.out
 		if stream == Stderr {
@@ -182,6 +190,7 @@ func (x *execution) head(ctx context.Context, stream Stream, size int64) ([]byte
 func (e *Executor) head(ctx context.Context, q LogQuery, n int) ([]byte, error) {
 	var head []byte
 	for len(head) < n {
+		q.Bytes = n - len(head)
 		page, err := e.store.Read(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("log of run %s: %w", q.Run, err)

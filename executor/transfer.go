@@ -32,14 +32,12 @@ func (r *remote) transfer(ctx context.Context, kind string, ask any, do func(ctx
 		return plugins.Transfer{}, err
 	}
 	if op.Ended {
-		return op.transferred()
+		return r.transferred(op)
 	}
 	t, err := r.insist(ctx, op, ordinal, do)
 	switch {
 	case errors.Is(err, errDrain):
 		r.broken = err
-		return plugins.Transfer{}, err
-	case err != nil && op.Begun.IsZero():
 		return plugins.Transfer{}, err
 	case err != nil:
 		op.Failure = failure(err)
@@ -47,12 +45,12 @@ func (r *remote) transfer(ctx context.Context, kind string, ask any, do func(ctx
 		op.Transfer = &t
 	}
 	r.close(op, ordinal)
-	return op.transferred()
+	return r.transferred(op)
 }
 
-func (op *opRecord) transferred() (plugins.Transfer, error) {
+func (r *remote) transferred(op *opRecord) (plugins.Transfer, error) {
 	if op.Failure != nil {
-		return plugins.Transfer{}, op.Failure.error()
+		return plugins.Transfer{}, r.failed(op)
 	}
 	return *op.Transfer, nil
 }
@@ -63,6 +61,7 @@ func (r *remote) insist(ctx context.Context, op *opRecord, ordinal int, do func(
 	if !op.Begun.IsZero() { // an earlier process began it
 		away = time.Now()
 	}
+	wait := 200 * time.Millisecond
 	for {
 		err := r.connect(ctx, away)
 		if err == nil && op.Begun.IsZero() {
@@ -89,9 +88,8 @@ func (r *remote) insist(ctx context.Context, op *opRecord, ordinal int, do func(
 				return t, &outOfReachError{after: r.lostAfter().String(), err: err}
 			}
 			r.event("connection lost during the " + op.Kind + ", beginning it again: " + reason(err))
-			if !sleep(ctx, 200*time.Millisecond) {
-				continue
-			}
+			sleep(ctx, wait) // a ctx that is over ends the next round
+			wait = min(2*wait, 15*time.Second)
 		default:
 			return t, err
 		}
