@@ -25,8 +25,8 @@ type fakeHosts struct {
 	cutEvery int          // a Run is cut after about so many bytes, 0: never
 	refuse   atomic.Int64 // dials that still fail
 	down     atomic.Bool
-	deaf     atomic.Bool  // kills do not get through
-	barren   atomic.Bool  // connections are made, and break before anything is said
+	deaf     atomic.Bool   // kills do not get through
+	barren   atomic.Bool   // connections are made, and break before anything is said
 	now      int           // processes that run; guarded by mu
 	most     int           // the most there ever were
 	off      chan struct{} // closed at the end of the test: the hosts are switched off
