@@ -1,0 +1,320 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// World is what a plan is checked against: the methods there are, and the hosts as the asker sees them.
+type World struct {
+	Plugins   *plugins.Registry
+	Inventory *inventory.Inventory
+	Files     map[string][]byte // the plans that "uses: plan:FILE" may name
+	Facts     func(host string) map[string]any
+}
+
+// Check finds what the text alone cannot tell: unknown plugins, methods and
+// parameters, a with that does not fit its method, a role that no host can fill, a nested plan that is
+// missing or wrong. given are the plan's parameters as far as they are known. No host is touched.
+func (p *Plan) Check(w World, given map[string]any) error {
+	return p.check(w, given, 0)
+}
+
+// maxNesting bounds plans within plans.
+const maxNesting = 8
+
+func (p *Plan) check(w World, given map[string]any, depth int) error {
+	c := &checker{reader: reader{file: p.file}, p: p, w: w}
+	params, err := p.accept(given, true)
+	if err != nil {
+		c.add(Problem{Message: err.Error(), Fix: "give parameters with -p name=value"})
+	}
+	c.params = params
+	for _, role := range p.Roles {
+		c.role(role)
+	}
+	for _, s := range p.all() {
+		if s.Nested != "" {
+			c.nested(s, depth)
+			continue
+		}
+		c.method(s)
+	}
+	if len(c.problems) > 0 {
+		return c.problems
+	}
+	return nil
+}
+
+// all gives every step of the plan.
+func (p *Plan) all() []*Step {
+	var all []*Step
+	for _, g := range [][]*Step{p.Steps, p.OnFailure, p.Finally} {
+		all = append(all, g...)
+	}
+	return all
+}
+
+// accept checks given parameters and fills in defaults. Partial lets missing ones pass.
+func (p *Plan) accept(given map[string]any, partial bool) (map[string]any, error) {
+	out := map[string]any{}
+	var wrong []string
+	known := map[string]bool{}
+	for _, q := range p.Parameters {
+		known[q.Name] = true
+		v, ok := given[q.Name]
+		if !ok {
+			v = q.Default
+		}
+		if v == nil {
+			if !partial {
+				wrong = append(wrong, fmt.Sprintf("parameter %q must be given", q.Name))
+			}
+			continue
+		}
+		got, err := q.accept(v)
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("parameter %q %v", q.Name, err))
+			continue
+		}
+		out[q.Name] = got
+	}
+	for _, name := range keysOf(given) {
+		if !known[name] {
+			wrong = append(wrong, fmt.Sprintf("the plan has no parameter %q", name))
+		}
+	}
+	if len(wrong) > 0 {
+		return out, errors.New(strings.Join(wrong, "; "))
+	}
+	return out, nil
+}
+
+type checker struct {
+	reader
+	p      *Plan
+	w      World
+	params map[string]any
+}
+
+func (c *checker) role(role Role) {
+	if c.w.Inventory == nil {
+		return
+	}
+	hosts, err := candidates(c.w, role)
+	if err != nil {
+		c.error(role.at, "see: tfwctl hosts", "role %q: %v", role.Name, err)
+		return
+	}
+	n, err := wanted(role, scope{"params": c.params})
+	if err == nil && n > len(hosts) {
+		err = fmt.Errorf("wants %d hosts, %d fit", n, len(hosts))
+	}
+	if err != nil {
+		c.error(role.at, "see: tfwctl hosts '"+role.Target+"'", "role %q: %v", role.Name, err)
+		return
+	}
+	c.carries(role, hosts)
+}
+
+// carries reports steps whose plugin no host of their role declares.
+func (c *checker) carries(role Role, hosts []*inventory.Host) {
+	for _, s := range c.p.all() {
+		if s.On != role.Name || s.Plugin == "" {
+			continue
+		}
+		var without []string
+		for _, h := range hosts {
+			if !h.Has(s.Plugin) {
+				without = append(without, h.Name)
+			}
+		}
+		if len(without) > 0 {
+			c.error(s.at, "add it under plugins: in the inventory, or narrow the role with where: '"+s.Plugin+"' in plugins", "step %q uses %s, which %s does not declare", s.Name, s.Plugin, inventory.Fold(without))
+		}
+	}
+}
+
+// candidates gives the hosts that could fill a role.
+func candidates(w World, role Role) ([]*inventory.Host, error) {
+	sel, err := w.Inventory.Select(inventory.Query{Target: role.Target, Where: role.Where, Facts: w.Facts})
+	if err != nil {
+		return nil, err
+	}
+	var usable []*inventory.Host
+	for _, h := range sel.Hosts {
+		if h.State == inventory.Active {
+			usable = append(usable, h)
+		}
+	}
+	if len(usable) == 0 {
+		return nil, fmt.Errorf("none of its hosts is active: %s", inventory.Fold(namesOf(sel.Hosts)))
+	}
+	return usable, nil
+}
+
+func namesOf(hosts []*inventory.Host) []string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
+}
+
+// wanted evaluates a role's count; 0 is all of them.
+func wanted(role Role, env scope) (int, error) {
+	if role.Count == nil {
+		return 0, nil
+	}
+	got, err := render(role.Count, env)
+	if err != nil {
+		return 0, fmt.Errorf("count: %w", err)
+	}
+	f, ok := asNumber(got)
+	if !ok || f < 1 || f != float64(int(f)) {
+		return 0, fmt.Errorf("count: want a whole number of at least 1")
+	}
+	return int(f), nil
+}
+
+func (c *checker) method(s *Step) {
+	m, err := c.w.Plugins.Method(s.Plugin, s.Method)
+	if err != nil {
+		fix := "the plugins are: " + strings.Join(c.w.Plugins.Names(), ", ")
+		if p, unknown := c.w.Plugins.Plugin(s.Plugin); unknown == nil {
+			fix = "its methods are: " + strings.Join(methodNames(p), ", ")
+		}
+		c.error(s.at, fix, "step %q uses %s.%s, which is not there", s.Name, s.Plugin, s.Method)
+		return
+	}
+	c.with(s, m)
+}
+
+func methodNames(p plugins.Plugin) (names []string) {
+	for _, m := range p.Methods() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// with checks a step's parameters against the method's schema. What an expression
+// will give is not known yet: complaints about those places are left for the run.
+func (c *checker) with(s *Step, m plugins.Method) {
+	open := map[string]bool{}
+	walk(s.With, "parameters", func(path string, _ *template) { open[path] = true })
+	sample, err := render(blank(s.With), scope{})
+	if err != nil {
+		return
+	}
+	raw, err := json.Marshal(sample)
+	if err != nil {
+		c.error(s.at, "", "step %q: with: %v", s.Name, err)
+		return
+	}
+	if sample == nil {
+		raw = []byte("{}")
+	}
+	for _, wrong := range parameterErrors(m.Parameters.Check(raw)) {
+		if open[wrong.Location] {
+			continue
+		}
+		at := nodeAt(s, wrong.Location)
+		c.error(at, "see: tfwctl plugins "+s.Plugin, "step %q: with: %s: %s", s.Name, strings.TrimPrefix(strings.TrimPrefix(wrong.Location, "parameters"), "."), wrong.Message)
+	}
+}
+
+// blank replaces expressions by a text.
+func blank(v value) value {
+	switch v := v.(type) {
+	case *template:
+		return "x"
+	case []value:
+		out := make([]value, len(v))
+		for i := range v {
+			out[i] = blank(v[i])
+		}
+		return out
+	case fields:
+		out := make(fields, len(v))
+		for i, f := range v {
+			out[i] = field{f.name, blank(f.value), f.at}
+		}
+		return out
+	}
+	return v
+}
+
+// parameterErrors takes a joined error apart.
+func parameterErrors(err error) (all []plugins.ParameterError) {
+	if err == nil {
+		return nil
+	}
+	var one plugins.ParameterError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, parameterErrors(e)...)
+		}
+		return all
+	}
+	if errors.As(err, &one) {
+		return []plugins.ParameterError{one}
+	}
+	return []plugins.ParameterError{{Location: "parameters", Message: err.Error()}}
+}
+
+// nodeAt finds the key that a location such as parameters.env.PATH names, or the step.
+func nodeAt(s *Step, location string) (at *yaml.Node) {
+	at = s.at
+	v := s.With
+	for _, name := range strings.Split(location, ".")[1:] {
+		in, ok := v.(fields)
+		if !ok {
+			return at
+		}
+		found := false
+		for _, f := range in {
+			if f.name == name {
+				at, v, found = f.at, f.value, true
+			}
+		}
+		if !found {
+			return at
+		}
+	}
+	return at
+}
+
+func (c *checker) nested(s *Step, depth int) {
+	text, ok := c.w.Files[s.Nested]
+	switch {
+	case !ok:
+		c.error(s.at, "put it beside this plan", "step %q uses plan:%s, which is not there", s.Name, s.Nested)
+		return
+	case depth >= maxNesting:
+		c.error(s.at, "flatten the plans", "plans are nested deeper than %d", maxNesting)
+		return
+	}
+	inner, err := Parse(s.Nested, text)
+	if err == nil {
+		given := map[string]any{}
+		if with, ok := s.With.(fields); ok {
+			for _, f := range with {
+				if _, open := f.value.(*template); !open {
+					given[f.name], _ = render(blank(f.value), scope{})
+				}
+			}
+		}
+		err = inner.check(c.w, given, depth+1)
+	}
+	var wrong Problems
+	if errors.As(err, &wrong) {
+		c.problems = append(c.problems, wrong...)
+	}
+}

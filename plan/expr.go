@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Bounds of one expression.
+const (
+	maxExpr       = 4096    // bytes of text
+	maxExprNodes  = 1000    // parts
+	maxExprMemory = 100_000 // values made by one evaluation
+)
+
+// scope is what an expression sees: params, hosts, steps, matrix, host, run, env
+// and the status functions.
+type scope map[string]any
+
+// expression is a compiled ${{ }} or when.
+type expression struct {
+	text    string
+	program *vm.Program
+	refs    []reference
+	calls   map[string]bool // names of the functions it calls
+}
+
+// reference is a mention of steps.X, params.X ...: of is "steps", name is X, then is what follows, "verdict".
+type reference struct {
+	of, name, then string
+}
+
+var status = []string{"success", "failure", "always", "cancelled"}
+
+// shape is the scope with nothing in it, for the type checker.
+func shape() scope {
+	no := func() bool { return false }
+	s := scope{"env": map[string]any{}, "success": no, "failure": no, "always": no, "cancelled": no}
+	for _, name := range []string{"params", "hosts", "steps", "matrix", "host", "run"} {
+		s[name] = map[string]any{}
+	}
+	return s
+}
+
+var functions = []expr.Option{
+	expr.Function("fromJSON", func(p ...any) (any, error) {
+		var v any
+		err := json.Unmarshal([]byte(p[0].(string)), &v)
+		return v, err
+	}, new(func(string) any)),
+	expr.Function("toJSON", func(p ...any) (any, error) {
+		raw, err := json.Marshal(p[0])
+		return string(raw), err
+	}, new(func(any) string)),
+}
+
+// compile checks an expression. The error's text has no line: see exprColumn.
+func compile(text string) (*expression, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("the expression is empty")
+	}
+	if len(text) > maxExpr {
+		return nil, fmt.Errorf("the expression is longer than %d bytes", maxExpr)
+	}
+	opts := append([]expr.Option{expr.Env(map[string]any(shape())), expr.MaxNodes(maxExprNodes)}, functions...)
+	program, err := expr.Compile(text, opts...)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := parser.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	x := &expression{text: text, program: program, calls: map[string]bool{}}
+	ast.Walk(&tree.Node, x)
+	return x, nil
+}
+
+// Visit implements ast.Visitor: it collects references and calls.
+func (x *expression) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.CallNode:
+		if id, ok := n.Callee.(*ast.IdentifierNode); ok {
+			x.calls[id.Value] = true
+		}
+	case *ast.MemberNode:
+		x.member(n)
+	}
+}
+
+// member notes X.NAME and X.NAME.THEN.
+func (x *expression) member(n *ast.MemberNode) {
+	name, ok := n.Property.(*ast.StringNode)
+	if !ok {
+		return
+	}
+	switch of := n.Node.(type) {
+	case *ast.IdentifierNode:
+		x.refs = append(x.refs, reference{of: of.Value, name: name.Value})
+	case *ast.MemberNode:
+		root, isRoot := of.Node.(*ast.IdentifierNode)
+		mid, isName := of.Property.(*ast.StringNode)
+		if isRoot && isName {
+			x.refs = append(x.refs, reference{of: root.Value, name: mid.Value, then: name.Value})
+		}
+	case *ast.ChainNode:
+		if m, ok := of.Node.(*ast.MemberNode); ok {
+			x.member(&ast.MemberNode{Node: m, Property: n.Property})
+		}
+	}
+}
+
+// eval evaluates within the budget.
+func (x *expression) eval(env scope) (any, error) {
+	full := shape()
+	maps.Copy(full, env)
+	machine := &vm.VM{MemoryBudget: maxExprMemory}
+	got, err := machine.Run(x.program, map[string]any(full))
+	if err != nil {
+		_, text := exprError(err)
+		return nil, fmt.Errorf("${{%s}}: %s", x.text, text)
+	}
+	return got, nil
+}
+
+// truth evaluates a condition.
+func (x *expression) truth(env scope) (bool, error) {
+	got, err := x.eval(env)
+	if err != nil {
+		return false, err
+	}
+	b, ok := got.(bool)
+	if !ok {
+		return false, fmt.Errorf("when: %s: is not true or false", x.text)
+	}
+	return b, nil
+}
+
+// exprError gives the column within the expression and one line of text.
+func exprError(err error) (column int, text string) {
+	var at *file.Error
+	if errors.As(err, &at) {
+		return at.Column, strings.SplitN(at.Message, "\n", 2)[0]
+	}
+	return 0, strings.SplitN(err.Error(), "\n", 2)[0]
+}
+
+// decides reports whether the condition says itself what must have passed.
+func (x *expression) decides() bool {
+	for _, name := range status {
+		if x.calls[name] {
+			return true
+		}
+	}
+	for _, r := range x.refs {
+		if r.of == "steps" && r.then == "verdict" {
+			return true
+		}
+	}
+	return false
+}

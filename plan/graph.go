@@ -1,0 +1,197 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+)
+
+// link makes the edges: needs, and every mention of another step. It reports
+// mentions of what is not there, and cycles.
+func (r *reader) link(p *Plan) {
+	for _, group := range [][]*Step{p.Steps, p.OnFailure, p.Finally} {
+		for _, s := range group {
+			r.linkStep(p, s, group)
+		}
+	}
+	for _, o := range p.outputs {
+		walk(o.value, "", func(_ string, t *template) {
+			for _, part := range t.parts {
+				r.mentions(p, nil, t, part)
+			}
+		})
+	}
+	for _, role := range p.Roles {
+		walk(role.Count, "", func(_ string, t *template) {
+			for _, part := range t.parts {
+				r.mentions(p, nil, t, part)
+			}
+		})
+	}
+	if len(r.problems) == 0 {
+		r.cycles(p.Steps)
+		r.cycles(p.OnFailure)
+		r.cycles(p.Finally)
+	}
+}
+
+func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
+	for _, need := range s.Needs {
+		r.need(p, s, need, group)
+	}
+	walk(s.With, "", func(_ string, t *template) {
+		for _, part := range t.parts {
+			r.mentions(p, s, t, part)
+		}
+	})
+	if s.When != nil {
+		for _, ref := range s.When.refs {
+			r.mention(p, s, &template{at: s.at}, ref)
+		}
+	}
+	if s.On != "" && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == s.On }) {
+		r.error(s.at, "add it under hosts:, or use one that is there", "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
+	}
+	if s.On == "" && s.Nested == "" {
+		r.error(s.at, "write on: ROLE", "step %q does not say on which hosts", s.Name)
+	}
+}
+
+func (r *reader) need(p *Plan, s *Step, need string, group []*Step) {
+	other := p.byName[need]
+	switch {
+	case other == nil:
+		fix := "steps are: " + strings.Join(keysOf(p.byName), ", ")
+		if near := nearest(need, keysOf(p.byName)); near != "" {
+			fix = "did you mean " + near + "?"
+		}
+		r.error(s.at, fix, "step %q needs %q, which is no step", s.Name, need)
+	case other == s:
+		r.error(s.at, "remove it", "step %q needs itself", s.Name)
+	case slices.Contains(group, other):
+		s.dep(need)
+	}
+}
+
+// dep adds an edge once.
+func (s *Step) dep(name string) {
+	if !slices.Contains(s.deps, name) {
+		s.deps = append(s.deps, name)
+	}
+	s.refs[name] = true
+}
+
+func (r *reader) mentions(p *Plan, s *Step, t *template, part part) {
+	if part.expr == nil {
+		return
+	}
+	for _, ref := range part.expr.refs {
+		r.mention(p, s, t, ref)
+	}
+}
+
+// mention checks a reference and makes its edge.
+func (r *reader) mention(p *Plan, s *Step, t *template, ref reference) {
+	switch ref.of {
+	case "steps":
+		other := p.byName[ref.name]
+		switch {
+		case other == nil:
+			fix := "steps are: " + strings.Join(keysOf(p.byName), ", ")
+			if near := nearest(ref.name, keysOf(p.byName)); near != "" {
+				fix = "did you mean " + near + "?"
+			}
+			r.error(t.at, fix, "steps.%s: there is no such step", ref.name)
+		case s != nil && other == s:
+			r.error(t.at, "a step cannot see its own end", "step %q refers to itself", s.Name)
+		case s != nil && sameGroup(p, s, other):
+			s.dep(ref.name)
+		case s != nil:
+			s.refs[ref.name] = true
+		}
+	case "params":
+		if !slices.ContainsFunc(p.Parameters, func(q Parameter) bool { return q.Name == ref.name }) {
+			r.error(t.at, "add it under parameters:", "params.%s: the plan has no such parameter", ref.name)
+		}
+	case "hosts":
+		if !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == ref.name }) {
+			r.error(t.at, "add it under hosts:", "hosts.%s: the plan has no such role", ref.name)
+		}
+	case "matrix":
+		if s == nil || s.Matrix == nil || !s.Matrix.has(ref.name) {
+			r.error(t.at, "add the axis under matrix:", "matrix.%s: the step has no such axis", ref.name)
+		}
+	}
+}
+
+func sameGroup(p *Plan, a, b *Step) bool {
+	for _, g := range [][]*Step{p.Steps, p.OnFailure, p.Finally} {
+		if slices.Contains(g, a) {
+			return slices.Contains(g, b)
+		}
+	}
+	return false
+}
+
+func (m *Matrix) has(name string) bool {
+	for _, a := range m.Axes {
+		if a.Name == name {
+			return true
+		}
+	}
+	for _, row := range m.Include {
+		if _, ok := row[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// cycles reports the steps that wait for one another (Kahn's algorithm: what
+// cannot be taken off is in, or behind, a cycle).
+func (r *reader) cycles(steps []*Step) {
+	left := map[string]int{}
+	then := map[string][]string{}
+	byName := map[string]*Step{}
+	var ready []string
+	for _, s := range steps {
+		byName[s.Name] = s
+		left[s.Name] = len(s.deps)
+		for _, d := range s.deps {
+			then[d] = append(then[d], s.Name)
+		}
+		if len(s.deps) == 0 {
+			ready = append(ready, s.Name)
+		}
+	}
+	for len(ready) > 0 {
+		name := ready[0]
+		ready = ready[1:]
+		delete(left, name)
+		for _, next := range then[name] {
+			if left[next]--; left[next] == 0 {
+				ready = append(ready, next)
+			}
+		}
+	}
+	if len(left) == 0 {
+		return
+	}
+	circle := circleOf(byName, left)
+	r.error(byName[circle[0]].at, "take one of these edges out", "a cycle: %s", strings.Join(append(circle, circle[0]), " needs "))
+}
+
+// circleOf walks back from any step that is left until one comes again.
+func circleOf(byName map[string]*Step, left map[string]int) []string {
+	at := keysOf(left)[0]
+	var path []string
+	for !slices.Contains(path, at) {
+		path = append(path, at)
+		for _, d := range byName[at].deps {
+			if _, in := left[d]; in {
+				at = d
+				break
+			}
+		}
+	}
+	return path[slices.Index(path, at):]
+}
