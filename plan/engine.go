@@ -1,0 +1,417 @@
+package plan
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"tfw/executor"
+	"tfw/inventory"
+	"tfw/plugins"
+)
+
+// Config is what an [Engine] is made of. All but Log are required.
+type Config struct {
+	Executor  *executor.Executor
+	Store     executor.Store
+	Plugins   *plugins.Registry
+	Inventory func() *inventory.Inventory
+	Log       *slog.Logger
+}
+
+// Engine drives test plans on top of the executor. Safe for concurrent use.
+type Engine struct {
+	cfg Config
+
+	mu       sync.Mutex
+	walks    map[string]*walking
+	draining bool
+
+	background context.Context
+	end        context.CancelFunc
+	work       conc.WaitGroup
+}
+
+// New makes an engine. Call [Engine.Recover] before the first Submit and after the executor's.
+func New(cfg Config) *Engine {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{cfg: cfg, walks: map[string]*walking{}}
+	e.background, e.end = context.WithCancel(context.Background())
+	return e
+}
+
+// Submission asks for a test plan to be run.
+type Submission struct {
+	File           string            `json:"file,omitempty"`  // its name, for messages
+	Plan           string            `json:"plan"`            // the text, YAML or JSON
+	Files          map[string]string `json:"files,omitempty"` // plans that "uses: plan:FILE" names
+	Parameters     map[string]any    `json:"parameters,omitempty"`
+	IdempotencyKey string            `json:"-"`
+
+	parent string
+	depth  int
+	kept   map[string]kept
+	bound  map[string][]string
+	resume string
+}
+
+// Check reads a plan and checks it against the methods and hosts there are. The
+// error is [Problems], or wraps executor.ErrBadRequest. No host is touched.
+func (e *Engine) Check(p executor.Principal, s Submission) (*Plan, error) {
+	if s.File == "" {
+		s.File = "plan"
+	}
+	parsed, err := Parse(s.File, []byte(s.Plan))
+	if err != nil {
+		return nil, err
+	}
+	w := World{Plugins: e.cfg.Plugins, Inventory: e.view(p), Files: map[string][]byte{}}
+	for name, text := range s.Files {
+		w.Files[name] = []byte(text)
+	}
+	if err := parsed.Check(w, s.Parameters); err != nil {
+		return nil, err
+	}
+	return parsed, nil
+}
+
+// view is the inventory as the principal sees it.
+func (e *Engine) view(p executor.Principal) *inventory.Inventory {
+	inv := e.cfg.Inventory()
+	if p.Groups == nil {
+		return inv
+	}
+	return inv.Restrict(p.Sees)
+}
+
+// Submit checks a plan, stores it and starts it. With an IdempotencyKey seen before the first test plan is returned.
+func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission) (*TestPlan, error) {
+	if !p.May(executor.Operator) {
+		return nil, fmt.Errorf("%s may not run test plans: %w (needs the role operator)", p.Name, executor.ErrForbidden)
+	}
+	parsed, err := e.Check(p, s)
+	if err != nil {
+		return nil, err
+	}
+	params, err := parsed.accept(s.Parameters, false)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", executor.ErrBadRequest, err)
+	}
+	r := record{File: s.File, Text: s.Plan, Files: s.Files, Principal: p, Kept: s.kept, Depth: s.depth, TestPlan: TestPlan{
+		ID: newID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
+		ResumeOf: s.resume, Parent: s.parent, Hosts: s.bound,
+	}}
+	known, err := e.create(ctx, p, s, &r, parsed)
+	if err != nil {
+		return nil, err
+	}
+	if known != "" {
+		return e.TestPlan(ctx, p, known)
+	}
+	if err := e.begin(r, parsed); err != nil {
+		return nil, err
+	}
+	return e.TestPlan(ctx, p, r.ID)
+}
+
+// create stores the test plan, or gives the one that the key made before.
+func (e *Engine) create(ctx context.Context, p executor.Principal, s Submission, r *record, parsed *Plan) (known string, err error) {
+	err = e.cfg.Store.Update(ctx, func(tx executor.Tx) error {
+		known = ""
+		if s.IdempotencyKey != "" {
+			key := p.Name + "\x00" + s.IdempotencyKey
+			if id, ok := tx.Get(tableKeys, key); ok {
+				known = string(id)
+				return nil
+			}
+			if err := tx.Put(tableKeys, key, []byte(r.ID)); err != nil {
+				return err
+			}
+		}
+		seq, err := tx.Next(tableOrder)
+		if err != nil {
+			return err
+		}
+		r.Seq = seq
+		for i, step := range parsed.all() {
+			if err := put(tx, tableSteps, stepKey(r.ID, i), StepState{Name: step.Name, Uses: step.uses(), On: step.On, State: executor.Queued}); err != nil {
+				return err
+			}
+		}
+		return errors.Join(r.save(tx), tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
+	})
+	return known, err
+}
+
+func (s *Step) uses() string {
+	if s.Nested != "" {
+		return "plan:" + s.Nested
+	}
+	return s.Plugin + "." + s.Method
+}
+
+// Recover takes up the test plans that an earlier process left unfinished.
+func (e *Engine) Recover(ctx context.Context) error {
+	var open []record
+	err := e.cfg.Store.View(ctx, func(tx executor.Tx) error {
+		open = nil
+		var ids []string
+		if err := tx.Range(tableOpen, "", false, func(id string, _ []byte) bool { ids = append(ids, id); return true }); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := load(tx, id)
+			if err != nil {
+				return err
+			}
+			open = append(open, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("unfinished test plans: %w", err)
+	}
+	for _, r := range open {
+		parsed, err := Parse(r.File, []byte(r.Text))
+		if err != nil { // an older tfw read it: this one cannot
+			r.State, r.Verdict, r.Reason, r.Finished = executor.Done, executor.Errored, "cannot be taken up: "+err.Error(), time.Now().UTC()
+			if err := e.cfg.Store.Update(ctx, func(tx executor.Tx) error { return errors.Join(tx.Delete(tableOpen, r.ID), r.save(tx)) }); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.begin(r, parsed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin gives the test plan its goroutine.
+func (e *Engine) begin(r record, parsed *Plan) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining {
+		return fmt.Errorf("test plan %s stays queued: %w", r.ID, executor.ErrDraining)
+	}
+	w := newWalk(e, r, parsed)
+	e.walks[r.ID] = w
+	e.work.Go(func() {
+		defer func() {
+			e.mu.Lock()
+			delete(e.walks, r.ID)
+			e.mu.Unlock()
+			close(w.done)
+		}()
+		w.run()
+	})
+	return nil
+}
+
+// Drain lets go of every test plan; the next process's Recover takes them up. Drain it before the executor.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
+	e.draining = true
+	e.mu.Unlock()
+	e.end()
+	done := make(chan struct{})
+	go func() { defer close(done); e.work.Wait() }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("drain test plans: %w", ctx.Err())
+	}
+}
+
+// TestPlan gives a test plan as it stands. id may be a unique prefix or "last".
+func (e *Engine) TestPlan(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
+	r, err := e.record(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	return &r.TestPlan, nil
+}
+
+func (e *Engine) record(ctx context.Context, p executor.Principal, id string) (r record, err error) {
+	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
+		full, err := find(tx, p, id)
+		if err != nil {
+			return err
+		}
+		r, err = load(tx, full)
+		return err
+	})
+	if err == nil && !visible(p, r) {
+		err = fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
+	}
+	return r, err
+}
+
+// visible: a principal of limited groups sees its own test plans only.
+func visible(p executor.Principal, r record) bool { return p.Groups == nil || r.By == p.Name }
+
+func find(tx executor.Tx, p executor.Principal, id string) (string, error) {
+	var found []string
+	var err error
+	if id == "last" {
+		err = tx.Range(tableOrder, "", true, func(_ string, value []byte) bool {
+			var r record
+			if raw, ok := tx.Get(tablePlans, string(value)); ok && json.Unmarshal(raw, &r) == nil && r.By == p.Name && r.Parent == "" {
+				found = append(found, string(value))
+			}
+			return len(found) == 0
+		})
+	} else if id != "" {
+		err = tx.Range(tablePlans, id, false, func(key string, _ []byte) bool {
+			if !strings.HasPrefix(key, id) {
+				return false
+			}
+			found = append(found, key)
+			return len(found) < 2 && key != id
+		})
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
+	case len(found) > 1:
+		return "", fmt.Errorf("test plan %q: more than one begins so: %w (give more of the id)", id, executor.ErrBadRequest)
+	}
+	return found[0], nil
+}
+
+// TestPlans lists test plans, newest first.
+func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int) ([]TestPlan, error) {
+	if limit <= 0 || limit > 1000 {
+		limit = 50
+	}
+	all := []TestPlan{}
+	err := e.cfg.Store.View(ctx, func(tx executor.Tx) error {
+		all = all[:0]
+		var failed error
+		err := tx.Range(tableOrder, "", true, func(_ string, id []byte) bool {
+			r, err := load(tx, string(id))
+			if err != nil {
+				failed = err
+				return false
+			}
+			if visible(p, r) {
+				all = append(all, r.TestPlan)
+			}
+			return len(all) < limit
+		})
+		return errors.Join(err, failed)
+	})
+	return all, err
+}
+
+// Cancel asks a test plan to end: its runs are cancelled with proof, then its finally steps run.
+func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason string) (*TestPlan, error) {
+	if !p.May(executor.Operator) {
+		return nil, fmt.Errorf("%s may not cancel test plans: %w", p.Name, executor.ErrForbidden)
+	}
+	r, err := e.record(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	by := strings.TrimSuffix(p.Name+": "+reason, ": ")
+	err = e.cfg.Store.Update(ctx, func(tx executor.Tx) error {
+		now, err := load(tx, r.ID)
+		switch {
+		case err != nil:
+			return err
+		case now.State == executor.Done:
+			return fmt.Errorf("test plan %s is done (%s): %w", r.ID, now.Verdict, executor.ErrConflict)
+		case now.Cancel != "":
+			return nil
+		}
+		now.Cancel = by
+		return now.save(tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	w := e.walks[r.ID]
+	e.mu.Unlock()
+	if w != nil {
+		w.stop(executor.Cancelled, "cancelled by "+by)
+	}
+	return e.TestPlan(ctx, p, r.ID)
+}
+
+// Wait returns the test plan once it is done, or as it stands when ctx ends, with ctx's error.
+func (e *Engine) Wait(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
+	for {
+		bell := e.Changed(id)
+		t, err := e.TestPlan(context.WithoutCancel(ctx), p, id)
+		if err != nil || t.State == executor.Done {
+			return t, err
+		}
+		if t.ID != id {
+			id = t.ID
+			continue
+		}
+		select {
+		case <-bell:
+		case <-ctx.Done():
+			return t, ctx.Err()
+		}
+	}
+}
+
+// Changed gives a channel that is closed at the next change of the test plan with this full id.
+func (e *Engine) Changed(id string) <-chan struct{} { return e.cfg.Store.Changed(Topic(id)) }
+
+// Resume runs again what did not pass of a test plan that is done, on the same
+// hosts: cells that passed keep their results.
+func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
+	r, err := e.record(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.State != executor.Done {
+		return nil, fmt.Errorf("test plan %s is not done yet: %w", r.ID, executor.ErrConflict)
+	}
+	s := Submission{File: r.File, Plan: r.Text, Files: r.Files, Parameters: r.Parameters, kept: map[string]kept{}, bound: r.Hosts, resume: r.ID}
+	for _, step := range r.Steps {
+		for _, c := range step.Cells {
+			if c.Verdict != executor.Passed || len(c.Runs) == 0 {
+				continue
+			}
+			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs}
+			for _, runID := range c.Runs {
+				run, err := e.cfg.Executor.Run(ctx, r.Principal, string(runID))
+				if err != nil {
+					return nil, err
+				}
+				for _, res := range run.Hosts {
+					k.Results[res.Host] = res
+				}
+			}
+			s.kept[step.Name+"/"+c.Cell] = k
+		}
+	}
+	return e.Submit(ctx, p, s)
+}
+
+var idAlphabet = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
+
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return idAlphabet.EncodeToString(b[:])[:12]
+}

@@ -1,0 +1,129 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"tfw/executor"
+)
+
+// TestPlan is a plan that was started, as it stands.
+type TestPlan struct {
+	ID         string              `json:"id"`
+	Name       string              `json:"name"`
+	State      executor.State      `json:"state"`
+	Verdict    executor.Verdict    `json:"verdict"` // "" until done
+	Reason     string              `json:"reason,omitempty"`
+	Parameters map[string]any      `json:"parameters,omitempty"`
+	Hosts      map[string][]string `json:"hosts,omitempty"` // role -> hosts, once they are bound
+	Created    time.Time           `json:"created"`
+	Started    time.Time           `json:"started,omitzero"`
+	Finished   time.Time           `json:"finished,omitzero"`
+	Steps      []StepState         `json:"steps"`
+	Outputs    map[string]any      `json:"outputs,omitempty"`
+	By         string              `json:"by"`
+	Lease      string              `json:"lease,omitempty"`
+	Cancel     string              `json:"cancel,omitempty"`
+	ResumeOf   string              `json:"resume_of,omitempty"`
+	Parent     string              `json:"parent,omitempty"` // the test plan whose step this one is
+}
+
+// StepState is how far a step of a test plan is.
+type StepState struct {
+	Name     string           `json:"name"`
+	Uses     string           `json:"uses"`
+	On       string           `json:"on,omitempty"`
+	State    executor.State   `json:"state"`
+	Verdict  executor.Verdict `json:"verdict"`
+	Reason   string           `json:"reason,omitempty"`
+	Started  time.Time        `json:"started,omitzero"`
+	Finished time.Time        `json:"finished,omitzero"`
+	Cells    []CellState      `json:"cells,omitempty"`
+}
+
+// CellState is one cell of a step: its runs, one for each attempt, and how its hosts ended.
+type CellState struct {
+	Cell    string                      `json:"cell,omitempty"`
+	Runs    []executor.RunID            `json:"runs,omitempty"`
+	Verdict executor.Verdict            `json:"verdict"`
+	Hosts   map[string]executor.Verdict `json:"hosts,omitempty"`
+	Plan    string                      `json:"plan,omitempty"` // the nested test plan
+}
+
+// record is what must survive of a test plan: everything that walking it again
+// needs. The runs themselves are found by their idempotency keys.
+type record struct {
+	TestPlan
+	Seq       uint64             `json:"seq"`
+	File      string             `json:"file"`
+	Text      string             `json:"text"`
+	Files     map[string]string  `json:"files,omitempty"`
+	Principal executor.Principal `json:"principal"`
+	Kept      map[string]kept    `json:"kept,omitempty"` // of the plan it resumes
+	Depth     int                `json:"depth,omitempty"`
+}
+
+// kept are the results of a cell that passed in the plan that is resumed.
+type kept struct {
+	Results map[string]executor.HostResult `json:"results"`
+	Runs    []executor.RunID               `json:"runs"`
+}
+
+const (
+	tablePlans = "plans"       // id -> record, without steps
+	tableOrder = "plans.order" // %016x of Seq -> id
+	tableOpen  = "plans.open"  // ids that are not done
+	tableSteps = "plans.steps" // id/%06d -> StepState
+	tableKeys  = "plans.keys"  // principal NUL key -> id
+)
+
+// Topic is the [executor.Store] topic that rings when the test plan changes.
+func Topic(id string) string { return "plan/" + id }
+
+func put(tx executor.Tx, table, key string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record %s/%s: %w", table, key, err)
+	}
+	return tx.Put(table, key, raw)
+}
+
+// save writes the record without its steps: they are records of their own.
+func (r record) save(tx executor.Tx) error {
+	r.Steps = nil
+	tx.Ring(Topic(r.ID))
+	return put(tx, tablePlans, r.ID, r)
+}
+
+func stepKey(id string, index int) string { return fmt.Sprintf("%s/%06d", id, index) }
+
+// load reads a record with its steps, or gives executor.ErrNotFound.
+func load(tx executor.Tx, id string) (record, error) {
+	var r record
+	raw, ok := tx.Get(tablePlans, id)
+	if !ok {
+		return r, fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return r, fmt.Errorf("test plan %s: %w", id, err)
+	}
+	r.Steps = []StepState{}
+	prefix := id + "/"
+	var failed error
+	err := tx.Range(tableSteps, prefix, false, func(key string, raw []byte) bool {
+		if len(key) < len(prefix) || key[:len(prefix)] != prefix {
+			return false
+		}
+		var s StepState
+		if failed = json.Unmarshal(raw, &s); failed != nil {
+			return false
+		}
+		r.Steps = append(r.Steps, s)
+		return true
+	})
+	if failed != nil {
+		return r, fmt.Errorf("steps of test plan %s: %w", id, failed)
+	}
+	return r, err
+}

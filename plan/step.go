@@ -1,0 +1,399 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc/pool"
+
+	"tfw/executor"
+	"tfw/inventory"
+)
+
+// stepWalk is one step of a test plan on its way.
+type stepWalk struct {
+	w     *walking
+	s     *Step
+	index int
+	over  chan struct{} // closed when it has ended
+
+	mu      sync.Mutex
+	state   StepState
+	results map[string]map[string]executor.HostResult // cell -> host -> last attempt
+	order   []string                                  // cells in their order
+	outputs any                                       // of a nested plan
+	hosts   map[string]*hostWalk
+}
+
+// hostWalk tells per-host steps that this step is over on one host.
+type hostWalk struct {
+	over    chan struct{}
+	left    int // cells that have not ended there
+	verdict executor.Verdict
+}
+
+func newStepWalk(w *walking, s *Step, index int) *stepWalk {
+	x := &stepWalk{w: w, s: s, index: index, over: make(chan struct{}), results: map[string]map[string]executor.HostResult{}, hosts: map[string]*hostWalk{},
+		state: StepState{Name: s.Name, Uses: s.uses(), On: s.On, State: executor.Queued}}
+	if index < len(w.r.Steps) {
+		x.recall(w.r.Steps[index])
+	}
+	return x
+}
+
+// recall takes over what an earlier process stored of the step: when it began and
+// its runs. Verdicts are worked out anew, from the same runs.
+func (x *stepWalk) recall(before StepState) {
+	x.state.Started = before.Started
+	for _, c := range before.Cells {
+		x.order = append(x.order, c.Cell)
+		x.state.Cells = append(x.state.Cells, CellState{Cell: c.Cell, Runs: c.Runs, Hosts: map[string]executor.Verdict{}, Plan: c.Plan})
+	}
+}
+
+// walk waits for what the step needs, decides whether it runs, and runs it.
+func (x *stepWalk) walk(ctx context.Context) {
+	hosts := x.w.bound(x.s.On)
+	if x.s.PerHost && x.s.Nested == "" {
+		x.walkPerHost(ctx, hosts)
+		return
+	}
+	if !x.await(ctx, nil) {
+		return
+	}
+	if run, why := x.decide(ctx, nil); !run {
+		x.end(executor.Skipped, why)
+		return
+	}
+	x.perform(ctx, hosts)
+}
+
+func (w *walking) bound(role string) []*inventory.Host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.roles[role]
+}
+
+// await waits until every step it needs is over, on one host where that can be told. It reports false when the engine drains.
+func (x *stepWalk) await(ctx context.Context, h *inventory.Host) bool {
+	for _, name := range x.s.deps {
+		dep := x.w.steps[name]
+		over := dep.over
+		if h != nil && dep.s.On == x.s.On {
+			over = dep.onHost(h.Name).over
+		}
+		select {
+		case <-over:
+		case <-x.w.e.background.Done():
+			return false
+		}
+	}
+	return !x.w.draining()
+}
+
+// onHost gives the step's state on one host; it may be asked for before the step began.
+func (x *stepWalk) onHost(name string) *hostWalk {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h := x.hosts[name]
+	if h == nil {
+		h = &hostWalk{over: make(chan struct{}), left: -1}
+		x.hosts[name] = h
+		select {
+		case <-x.over: // it ended without that host
+			h.verdict = x.state.Verdict
+			close(h.over)
+		default:
+		}
+	}
+	return h
+}
+
+// decide tells whether the step runs, and why not.
+func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why string) {
+	failed, cancelled := "", context.Cause(ctx) != nil
+	for _, name := range x.s.deps {
+		dep := x.w.steps[name]
+		v, _ := dep.outcome()
+		if h != nil && dep.s.On == x.s.On {
+			v = dep.verdictOn(h.Name)
+		}
+		if v != executor.Passed && !dep.s.AllowFailure && failed == "" {
+			failed = fmt.Sprintf("%s %s", name, v)
+		}
+	}
+	if x.s.When == nil {
+		return failed == "" && !cancelled, orElse(failed, x.w.cause(ctx))
+	}
+	sc := x.w.scope(x.s, nil, h)
+	sc["success"] = func() bool { return failed == "" && !cancelled }
+	sc["failure"] = func() bool { return failed != "" }
+	sc["always"] = func() bool { return true }
+	sc["cancelled"] = func() bool { return cancelled }
+	ok, err := x.s.When.truth(sc)
+	switch {
+	case err != nil:
+		return false, err.Error()
+	case !ok:
+		return false, "when: " + x.s.When.text
+	case cancelled && !x.s.When.calls["always"] && !x.s.When.calls["cancelled"]:
+		return false, x.w.cause(ctx)
+	case failed != "" && !x.s.When.decides():
+		return false, failed
+	}
+	return true, ""
+}
+
+func orElse(text, otherwise string) string {
+	if text != "" {
+		return text
+	}
+	return otherwise
+}
+
+func (w *walking) cause(ctx context.Context) string {
+	if err := context.Cause(ctx); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// walkPerHost lets every host go its own way.
+func (x *stepWalk) walkPerHost(ctx context.Context, hosts []*inventory.Host) {
+	p := pool.New()
+	var mu sync.Mutex
+	ran, skipped := false, ""
+	for _, h := range hosts {
+		p.Go(func() {
+			if !x.await(ctx, h) {
+				return
+			}
+			run, why := x.decide(ctx, h)
+			mu.Lock()
+			ran = ran || run
+			if !run {
+				skipped = why
+			}
+			mu.Unlock()
+			if !run {
+				x.hostOver(h.Name, executor.Skipped, true)
+				return
+			}
+			x.begin()
+			x.runCells(ctx, []*inventory.Host{h})
+		})
+	}
+	p.Wait()
+	if x.w.draining() {
+		return
+	}
+	if !ran {
+		x.end(executor.Skipped, orElse(skipped, "no host got as far"))
+		return
+	}
+	x.conclude(ctx)
+}
+
+// perform runs every cell of the step.
+func (x *stepWalk) perform(ctx context.Context, hosts []*inventory.Host) {
+	if slots := x.w.slots; slots != nil {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+		}
+	}
+	x.begin()
+	if x.s.Nested != "" {
+		x.nested(ctx)
+		return
+	}
+	x.runCells(ctx, hosts)
+	if !x.w.draining() {
+		x.conclude(ctx)
+	}
+}
+
+func (x *stepWalk) begin() {
+	x.mu.Lock()
+	first := x.state.Started.IsZero()
+	if first {
+		x.state.State, x.state.Started = executor.Running, time.Now().UTC()
+	}
+	x.mu.Unlock()
+	if first {
+		x.store()
+	}
+}
+
+// runCells runs the cells over hosts side by side, and one run a host where
+// parameters differ from host to host.
+func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
+	ctx, stop := x.budget(ctx)
+	defer stop()
+	cells := x.s.cells(hosts)
+	for _, h := range hosts {
+		n := 0
+		for _, c := range cells {
+			if slices.Contains(c.hosts, h) {
+				n++
+			}
+		}
+		x.expect(h.Name, n)
+	}
+	x.remember(cells)
+	width := len(cells)
+	if x.s.Matrix != nil && x.s.Matrix.MaxParallel > 0 {
+		width = x.s.Matrix.MaxParallel
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	p := pool.New().WithMaxGoroutines(max(1, width))
+	for _, c := range cells {
+		p.Go(func() {
+			v := x.runCell(ctx, c)
+			if v != executor.Passed && v != executor.Skipped && x.s.Matrix != nil && x.s.Matrix.FailFast {
+				fail(&stopped{executor.Cancelled, "another cell did not pass (fail_fast)"})
+			}
+		})
+	}
+	p.Wait()
+}
+
+// budget bounds the step by its own time, from its first start; retries share it.
+func (x *stepWalk) budget(ctx context.Context) (context.Context, func()) {
+	if x.s.Timeout == 0 {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	x.mu.Lock()
+	started := x.state.Started
+	x.mu.Unlock()
+	t := time.AfterFunc(time.Until(started.Add(x.s.Timeout)), func() {
+		cancel(&stopped{executor.TimedOut, fmt.Sprintf("step %s took longer than %s", x.s.Name, x.s.Timeout)})
+	})
+	return ctx, func() { t.Stop(); cancel(nil) }
+}
+
+func (x *stepWalk) remember(cells []cell) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, c := range cells {
+		if !slices.Contains(x.order, c.key) {
+			x.order = append(x.order, c.key)
+			x.state.Cells = append(x.state.Cells, CellState{Cell: c.key, Hosts: map[string]executor.Verdict{}})
+		}
+	}
+}
+
+// expect says how many cells end on a host before the step is over there.
+func (x *stepWalk) expect(host string, cells int) {
+	h := x.onHost(host)
+	x.mu.Lock()
+	h.left = cells
+	x.mu.Unlock()
+	if cells == 0 {
+		x.hostOver(host, executor.Skipped, true)
+	}
+}
+
+// hostOver counts a cell's end on a host; the last one, or all at once, ends the step there.
+func (x *stepWalk) hostOver(host string, v executor.Verdict, all bool) {
+	h := x.onHost(host)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h.verdict = executor.Worst(h.verdict, v)
+	if h.left--; h.left <= 0 || all {
+		select {
+		case <-h.over:
+		default:
+			close(h.over)
+		}
+	}
+}
+
+func (x *stepWalk) verdictOn(host string) executor.Verdict {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if h := x.hosts[host]; h != nil {
+		return h.verdict
+	}
+	return x.state.Verdict
+}
+
+// conclude makes the step's verdict of its cells.
+func (x *stepWalk) conclude(ctx context.Context) {
+	worst, reason := executor.Verdict(""), ""
+	x.mu.Lock()
+	for i := range x.state.Cells {
+		worst = executor.Worst(worst, x.state.Cells[i].Verdict)
+	}
+	for _, byHost := range x.results {
+		for _, r := range byHost {
+			if r.Verdict == worst && r.Reason != "" && reason == "" {
+				reason = r.Host + ": " + r.Reason
+			}
+		}
+	}
+	x.mu.Unlock()
+	var s *stopped
+	if worst != executor.Passed && errors.As(context.Cause(ctx), &s) {
+		reason = s.reason
+	}
+	if worst == "" {
+		worst, reason = executor.Skipped, "the matrix leaves no cell for its hosts"
+	}
+	x.end(worst, reason)
+}
+
+// end stores the step's end and lets the others know.
+func (x *stepWalk) end(v executor.Verdict, reason string) {
+	x.mu.Lock()
+	if x.state.Verdict != "" {
+		x.mu.Unlock()
+		return
+	}
+	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, time.Now().UTC()
+	x.mu.Unlock()
+	x.store()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	close(x.over)
+	for _, h := range x.hosts {
+		select {
+		case <-h.over:
+		default:
+			h.verdict = executor.Worst(h.verdict, v)
+			close(h.over)
+		}
+	}
+}
+
+func (x *stepWalk) outcome() (executor.Verdict, string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.state.Verdict, x.state.Reason
+}
+
+// store writes the step's state.
+func (x *stepWalk) store() {
+	x.mu.Lock()
+	state := x.state
+	state.Cells = slices.Clone(x.state.Cells)
+	for i := range state.Cells {
+		hosts := make(map[string]executor.Verdict, len(state.Cells[i].Hosts))
+		for k, v := range state.Cells[i].Hosts {
+			hosts[k] = v
+		}
+		state.Cells[i].Hosts = hosts
+	}
+	x.mu.Unlock()
+	_ = x.w.persist(func(tx executor.Tx) error { // it gives up only when the engine drains
+		tx.Ring(Topic(x.w.r.ID))
+		return put(tx, tableSteps, stepKey(x.w.r.ID, x.index), state)
+	})
+}

@@ -1,0 +1,268 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"tfw/executor"
+	"tfw/inventory"
+)
+
+// walking is one test plan on its way through its graph. Walking the same plan
+// again after a restart meets the same runs: every submit has its key.
+type walking struct {
+	e    *Engine
+	plan *Plan
+	inv  *inventory.Inventory
+	done chan struct{}
+
+	ctx    context.Context // of the steps; ends with a *stopped or errDrain
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex // guards what follows
+	r     record
+	roles map[string][]*inventory.Host
+	steps map[string]*stepWalk
+	slots chan struct{} // bounds steps at a time; nil: no bound
+}
+
+// stopped is why a test plan ends before its time.
+type stopped struct {
+	verdict executor.Verdict
+	reason  string
+}
+
+func (s *stopped) Error() string { return s.reason }
+
+var errDrain = errors.New("the controller is shutting down")
+
+func newWalk(e *Engine, r record, p *Plan) *walking {
+	w := &walking{e: e, plan: p, r: r, inv: e.view(r.Principal), done: make(chan struct{}), steps: map[string]*stepWalk{}}
+	w.ctx, w.cancel = context.WithCancelCause(context.Background())
+	for i, s := range p.all() {
+		w.steps[s.Name] = newStepWalk(w, s, i)
+	}
+	if p.Parallel > 0 {
+		w.slots = make(chan struct{}, p.Parallel)
+	}
+	return w
+}
+
+func (w *walking) stop(v executor.Verdict, reason string) { w.cancel(&stopped{v, reason}) }
+
+// run walks the graph, then what a failure asks for, then what always runs.
+func (w *walking) run() {
+	defer w.cancel(nil)
+	stopDrain := context.AfterFunc(w.e.background, func() { w.cancel(errDrain) })
+	defer stopDrain()
+	if w.r.Cancel != "" {
+		w.stop(executor.Cancelled, "cancelled by "+w.r.Cancel)
+	}
+	if !w.start() {
+		return
+	}
+	defer w.clock()()
+	w.group(w.plan.Steps, w.ctx)
+	if w.draining() {
+		return
+	}
+	after, done := w.after()
+	defer done()
+	if w.verdict(w.plan.Steps) != executor.Passed {
+		w.group(w.plan.OnFailure, after)
+	} else {
+		w.skip(w.plan.OnFailure, "every step passed")
+	}
+	w.group(w.plan.Finally, after)
+	if !w.draining() {
+		w.finish()
+	}
+}
+
+// after is the context of on_failure and finally: a cancel does not end it.
+func (w *walking) after() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := context.AfterFunc(w.e.background, func() { cancel(errDrain) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+func (w *walking) draining() bool { return w.e.background.Err() != nil }
+
+// clock ends the plan when its time is over, counted from its first start.
+func (w *walking) clock() (stop func()) {
+	if w.plan.Timeout == 0 {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(w.r.Started.Add(w.plan.Timeout)), func() {
+		w.stop(executor.TimedOut, fmt.Sprintf("the test plan took longer than %s", w.plan.Timeout))
+	})
+	return func() { t.Stop() }
+}
+
+// start binds the roles and marks the plan as running. It reports whether there is anything to walk.
+func (w *walking) start() bool {
+	err := w.bind()
+	if w.draining() {
+		return false
+	}
+	if err != nil {
+		w.end(executor.Errored, err.Error())
+		return false
+	}
+	return w.save(func(r *record) {
+		if r.Started.IsZero() {
+			r.Started = time.Now().UTC()
+		}
+		r.State = executor.Running
+	}) == nil
+}
+
+// save changes the record and stores it, for as long as that takes.
+func (w *walking) save(change func(*record)) error {
+	w.mu.Lock()
+	change(&w.r)
+	r := w.r
+	w.mu.Unlock()
+	return w.persist(func(tx executor.Tx) error {
+		now, err := load(tx, r.ID)
+		if err != nil {
+			return err
+		}
+		r.Cancel = now.Cancel // set by Cancel, never by us
+		return r.save(tx)
+	})
+}
+
+func (w *walking) persist(fn func(executor.Tx) error) error {
+	wait := 100 * time.Millisecond
+	for {
+		err := w.e.cfg.Store.Update(context.Background(), fn)
+		if err == nil {
+			return nil
+		}
+		w.e.cfg.Log.Error("cannot store the progress of a test plan, trying again", "testplan", w.r.ID, "error", err)
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 10*time.Second)
+		case <-w.e.background.Done():
+			return err
+		}
+	}
+}
+
+// group walks steps side by side, each when what it needs is over.
+func (w *walking) group(steps []*Step, ctx context.Context) {
+	var wg conc.WaitGroup
+	for _, s := range steps {
+		wg.Go(func() { w.steps[s.Name].walk(ctx) })
+	}
+	wg.Wait()
+}
+
+func (w *walking) skip(steps []*Step, why string) {
+	for _, s := range steps {
+		w.steps[s.Name].end(executor.Skipped, why)
+	}
+}
+
+// verdict is the worst of the steps that are not allowed to fail; nothing but skipped steps is passed.
+func (w *walking) verdict(steps []*Step) executor.Verdict {
+	worst := executor.Passed
+	for _, s := range steps {
+		if v, _ := w.steps[s.Name].outcome(); !s.AllowFailure {
+			worst = executor.Worst(worst, v)
+		}
+	}
+	return worst
+}
+
+// finish works out the verdict and the outputs.
+func (w *walking) finish() {
+	verdict := executor.Worst(w.verdict(w.plan.Steps), w.verdict(w.plan.Finally))
+	reason := ""
+	var s *stopped
+	if errors.As(context.Cause(w.ctx), &s) {
+		verdict, reason = executor.Worst(verdict, s.verdict), s.reason
+	}
+	outputs := map[string]any{}
+	for _, o := range w.plan.outputs {
+		v, err := render(o.value, w.scope(nil, nil, nil))
+		if err != nil && verdict == executor.Passed {
+			verdict, reason = executor.Errored, fmt.Sprintf("output %s: %v", o.name, err)
+		}
+		if err == nil {
+			outputs[o.name] = v
+		}
+	}
+	w.mu.Lock()
+	w.r.Outputs = outputs
+	w.mu.Unlock()
+	w.end(verdict, reason)
+}
+
+// end stores the test plan's end and gives the hosts back.
+func (w *walking) end(v executor.Verdict, reason string) {
+	w.release()
+	w.mu.Lock()
+	w.r.State, w.r.Verdict, w.r.Reason, w.r.Finished = executor.Done, v, reason, time.Now().UTC()
+	r := w.r
+	w.mu.Unlock()
+	for _, s := range w.plan.all() { // every step has an end, whatever happened
+		if v, _ := w.steps[s.Name].outcome(); v == "" {
+			w.steps[s.Name].end(executor.Skipped, "the test plan ended before it")
+		}
+	}
+	err := w.persist(func(tx executor.Tx) error {
+		if err := tx.Delete(tableOpen, r.ID); err != nil {
+			return err
+		}
+		now, err := load(tx, r.ID)
+		if err != nil {
+			return err
+		}
+		r.Cancel = now.Cancel
+		return r.save(tx)
+	})
+	if err == nil {
+		w.e.cfg.Log.Info("test plan done", "testplan", r.ID, "verdict", v)
+	}
+}
+
+// scope is what expressions of a step see.
+func (w *walking) scope(s *Step, values map[string]any, h *inventory.Host) scope {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	steps := map[string]any{}
+	for name, sw := range w.steps {
+		if s == nil || s.refs[name] {
+			steps[name] = sw.seen()
+		}
+	}
+	hosts := map[string]any{}
+	for role, bound := range w.roles {
+		all := make([]any, len(bound))
+		for i, b := range bound {
+			all[i] = hostScope(b)
+		}
+		hosts[role] = all
+	}
+	env := map[string]any{}
+	for k, v := range w.plan.Env {
+		env[k] = v
+	}
+	sc := scope{"params": maps.Clone(w.r.Parameters), "steps": steps, "hosts": hosts, "env": env,
+		"run": map[string]any{"id": w.r.ID, "name": w.r.Name, "by": w.r.By}}
+	if values != nil {
+		sc["matrix"] = values
+	}
+	if h != nil {
+		sc["host"] = hostScope(h)
+	}
+	return sc
+}
