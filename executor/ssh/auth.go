@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -111,7 +112,7 @@ func (a *login) identity(path string, held []xssh.Signer) xssh.Signer {
 	}
 	named := len(a.set.Identities) > 0
 	switch {
-	case f.err == errPassphrase:
+	case errors.Is(f.err, errPassphrase):
 		a.note("%s needs a passphrase: give it to the agent with ssh-add %s", path, path)
 	case named || !missing(f.err):
 		a.note("%s: %v", path, f.err)

@@ -25,7 +25,7 @@ func because(kind error, hint string, format string, args ...any) error {
 // lost is the error for a link that broke. why may be nil.
 func lost(why error) error {
 	var c *cause
-	if errors.As(why, &c) && c.kind == executor.ErrLost {
+	if errors.As(why, &c) && errors.Is(c.kind, executor.ErrLost) {
 		return why
 	}
 	if why == nil {

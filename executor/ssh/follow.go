@@ -93,11 +93,15 @@ var errOver = errors.New("over")
 func (d *delivery) settled() bool { return d.result != outcomeNone || d.fault != nil }
 
 func (d *delivery) settle(o outcome, fault error) error {
+	d.decide(o, fault)
+	return errOver
+}
+
+func (d *delivery) decide(o outcome, fault error) {
 	if !d.settled() {
 		d.result, d.fault = o, fault
 		close(d.done)
 	}
-	return errOver
 }
 
 // bytes takes raw bytes of a stream.
@@ -371,7 +375,7 @@ func (d *delivery) missing() bool {
 		d.end.Code, max(0, d.out.size-d.out.have), max(0, d.err.size-d.err.have))
 	d.end.Kind, d.end.Code, d.end.Signal = executor.EndSpoolGone, 0, ""
 	d.end.Sizes = executor.Offsets{Stdout: d.out.have, Stderr: d.err.have}
-	d.settle(outcomeEnd, nil)
+	d.decide(outcomeEnd, nil)
 	return true
 }
 

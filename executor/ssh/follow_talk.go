@@ -70,7 +70,7 @@ func (t *talk) run(out, err *deframer) {
 	t.out, t.err = out, err
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		io.WriteString(t.s.Stdin(), t.first) // a failure shows in what is read
+		_, _ = io.WriteString(t.s.Stdin(), t.first) // a failure shows in what is read
 		close(t.sent)
 	})
 	wg.Go(func() { t.read(t.s.Stdout(), out) })
@@ -228,5 +228,5 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 
 func tell(s *session, word string, o executor.Offsets) {
 	line := word + " " + strconv.FormatInt(o.Stdout, 10) + " " + strconv.FormatInt(o.Stderr, 10) + "\n"
-	io.WriteString(s.Stdin(), line) // a failure shows in what is read
+	_, _ = io.WriteString(s.Stdin(), line) // a failure shows in what is read
 }

@@ -18,7 +18,6 @@ type link struct {
 	jump     *place // held for as long as the link lives; nil without a jump host
 	client   *xssh.Client
 	net      *wire
-	memo     memo
 	serverID string
 	took     time.Duration // dial to authenticated
 

@@ -107,7 +107,7 @@ func (p *pump) WriteTo(w io.Writer) (int64, error) {
 				return total, err
 			}
 		}
-		if err := p.next(); err == io.EOF {
+		if err := p.next(); errors.Is(err, io.EOF) {
 			return total, nil
 		} else if err != nil {
 			return total, err

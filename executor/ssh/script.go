@@ -3,6 +3,7 @@ package ssh
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -60,7 +61,7 @@ func (c *conn) script(ctx context.Context, s script) (*reply, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if readErr != nil && readErr != errSessionClosed {
+	if readErr != nil && !errors.Is(readErr, errSessionClosed) {
 		return nil, because(executor.ErrRefused, "", "%w", readErr)
 	}
 	if err != nil {
@@ -95,11 +96,11 @@ func (r *reply) read(out io.Reader, mark string, body io.Writer) error {
 	prefix := "\x1etfw " + mark + " "
 	for {
 		line, err := b.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			continue // noise
 		}
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return err

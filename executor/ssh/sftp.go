@@ -110,7 +110,7 @@ func (p *upload) abandon() {
 		}
 		defer s.Close()
 		io.Copy(io.Discard, s.Stdout())
-		s.Wait()
+		_, _ = s.Wait() // at the worst a hidden file stays
 	})
 }
 

@@ -42,7 +42,7 @@ func (w *wire) Write(b []byte) (int, error) {
 }
 
 func (w *wire) note(err error) {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = errors.New("closed by the host")
 	}
 	w.first.CompareAndSwap(nil, &err)
