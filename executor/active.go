@@ -41,7 +41,6 @@ type part struct {
 	result   HostResult
 	ops      []opRecord // recorded by an earlier process, by ordinal
 	place    *tenant    // its place on the host, when an earlier process began it
-	unacked  []CommandID
 }
 
 type setting struct {

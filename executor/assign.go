@@ -77,7 +77,7 @@ func (e *Executor) perform(a *active, p *part) {
 		p.result.Code = "plugin_panic"
 		e.log.Error("plugin panicked", "run", a.run.ID, "host", p.host.Name, "plugin", a.run.Plugin, "panic", caught.Value, "stack", string(caught.Stack))
 	}
-	if err = r.unswallowed(err); errors.Is(err, errDrain) || (err != nil && context.Cause(a.ctx) == errDrain) {
+	if err = r.unswallowed(err); errors.Is(err, errDrain) || (err != nil && errors.Is(context.Cause(a.ctx), errDrain)) {
 		return
 	}
 	if left := r.abandoned(); len(left) > 0 && !r.abandon(left) {

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +56,7 @@ func (e *Executor) queue(a *active) bool {
 	case e.slots <- struct{}{}:
 		return true
 	case <-a.ctx.Done():
-		if context.Cause(a.ctx) == errDrain {
+		if errors.Is(context.Cause(a.ctx), errDrain) {
 			return false
 		}
 		select {

@@ -50,7 +50,6 @@ type proc struct {
 	mu       sync.Mutex
 	out, err []byte
 	end      *executor.End
-	killed   bool
 	changed  chan struct{}
 }
 
