@@ -82,7 +82,7 @@ func (l *Live) Reload(ctx context.Context) error {
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err() // the caller gave up: that says nothing about the files
 	}
-	changed := false
+	var changed bool
 	if err != nil {
 		changed = l.reject(err)
 	} else {

@@ -43,7 +43,10 @@ func (l *Live) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-failures: // an overflow: look
+		case err := <-failures: // look, if events were lost then once the directory is quiet
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				settle(ctx, events)
+			}
 		case <-events:
 			settle(ctx, events)
 		case <-poll.C:
