@@ -28,7 +28,7 @@ func Main(version string, args, environ []string, stdout, stderr io.Writer) int 
 	case err == nil:
 		return 0
 	case errors.As(err, &problems):
-		problems.Print(stderr)
+		_ = problems.Print(stderr) // with no standard error left the status says it
 		say(stderr, fmt.Sprintf("the inventory has mistakes (%d); nothing was started", len(problems)))
 		return 2
 	}

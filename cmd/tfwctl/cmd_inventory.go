@@ -114,7 +114,7 @@ func newInventoryExpand(a *app) *cobra.Command {
 			return a.emit(names, func() error {
 				w := bufio.NewWriter(a.out)
 				for _, n := range names {
-					w.WriteString(n + "\n")
+					fmt.Fprintln(w, n)
 				}
 				return w.Flush()
 			})

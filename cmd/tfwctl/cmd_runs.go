@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -238,6 +237,3 @@ func newRerun(a *app) *cobra.Command {
 	f.addViews(cmd)
 	return cmd
 }
-
-// isLast reports whether an id stands for a run by its place, not its name.
-func isLast(id string) bool { return strings.EqualFold(id, "last") }

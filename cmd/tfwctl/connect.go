@@ -156,7 +156,7 @@ func (l *local) agrees(o controller.Owner) error {
 	if err != nil || asked == o.Inventory {
 		return err
 	}
-	if _, missing := os.Stat(asked); inv.from == "default" && (!o.Embedded || missing != nil) {
+	if inv.from == "default" && (!o.Embedded || !exists(asked)) {
 		return nil
 	}
 	program, remedy := "tfwd", "leave -i out, or start another one with TFW_DATA set to another directory"
@@ -221,4 +221,9 @@ func (a *app) debug(format string, args ...any) {
 	if a.flags.verbose {
 		a.say("tfwctl: "+format, args...)
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -48,8 +48,11 @@ func (a *app) keep(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("background controller: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended is in its log
+	}()
 	for {
 		select {
 		case <-ended: // it had a reason, or another one was first: then the client tells which

@@ -34,7 +34,7 @@ func (p *progress) every() time.Duration {
 
 func (p *progress) hide() {
 	if p != nil && p.shown {
-		p.f.WriteString("\r\x1b[K")
+		fmt.Fprint(p.f, "\r\x1b[K")
 		p.shown = false
 	}
 }
@@ -47,7 +47,7 @@ func (p *progress) show(run *executor.Run) {
 	if w := width(p.f); w > 0 {
 		line = text.Trim(line, w-1)
 	}
-	p.f.WriteString("\r" + line + "\x1b[K")
+	fmt.Fprint(p.f, "\r"+line+"\x1b[K")
 	p.shown = true
 }
 

@@ -142,10 +142,9 @@ const rule = "---------------"
 
 func printBlocks(b *bufio.Writer, groups []group, s Style) {
 	for _, g := range groups {
-		b.WriteString(s.Paint(Header, rule+"\n"+title(g, s)+"\n"+rule) + "\n")
+		fmt.Fprintln(b, s.Paint(Header, rule+"\n"+title(g, s)+"\n"+rule))
 		for _, line := range g.out.lines() {
-			b.Write(line)
-			b.WriteByte('\n')
+			fmt.Fprintf(b, "%s\n", line)
 		}
 	}
 }
@@ -154,9 +153,7 @@ func printLines(b *bufio.Writer, groups []group, s Style) {
 	for _, g := range groups {
 		prefix := s.Paint(Header, s.Names.Fold(g.hosts)+": ")
 		for _, line := range g.out.lines() {
-			b.WriteString(prefix)
-			b.Write(line)
-			b.WriteByte('\n')
+			fmt.Fprintf(b, "%s%s\n", prefix, line)
 		}
 	}
 }
@@ -168,7 +165,7 @@ func printDiff(b *bufio.Writer, groups []group, s Style) {
 	first := text(groups[0])
 	for _, g := range groups[1:] {
 		for _, line := range Unified(first, text(g), title(groups[0], s), title(g, s)) {
-			b.WriteString(paintDiff(line, s) + "\n")
+			fmt.Fprintln(b, paintDiff(line, s))
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (p *Printer) Bytes(host string, command int, stderr bool, data []byte) {
 		w, safe = p.err, p.opt.SafeErr
 	}
 	if !p.opt.Prefix && !safe {
-		w.Write(data)
+		_, _ = w.Write(data) // Flush tells
 		return
 	}
 	k := key{host, command, stderr}
@@ -136,17 +136,20 @@ func (p *Printer) line(w *bufio.Writer, host string, stderr, safe bool, line []b
 	p.Lines++
 	prefix := p.prefix(host, stderr)
 	if !safe {
-		w.WriteString(prefix)
-		w.Write(line)
-		w.WriteByte('\n')
+		put(w, prefix, line)
 		return
 	}
 	line = bytes.TrimRight(line, "\r")
 	for piece := range bytes.SplitSeq(line, []byte{'\r'}) {
-		w.WriteString(prefix)
-		w.Write(Safe(piece))
-		w.WriteByte('\n')
+		put(w, prefix, Safe(piece))
 	}
+}
+
+// put buffers a line. What fails stays with the writer, until Flush tells.
+func put(w *bufio.Writer, prefix string, line []byte) {
+	_, _ = w.WriteString(prefix)
+	_, _ = w.Write(line)
+	_ = w.WriteByte('\n')
 }
 
 func (p *Printer) prefix(host string, stderr bool) string {
