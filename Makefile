@@ -16,6 +16,7 @@ build: ## static tfwd and tfwctl in bin/
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 demo: build ## a throw-away lab of SSH hosts, and what tfw does with it
+	@.ci/need curl:curl
 	@.ci/demo
 
 test: ## every test with the race detector, against real OpenSSH (installed when missing)

@@ -87,7 +87,7 @@ func (m *Matrix) excluded(values map[string]any, h *inventory.Host) bool {
 	for _, row := range m.Exclude {
 		fits := len(row) > 0
 		for key, want := range row {
-			got := any(nil)
+			var got any
 			if path, ok := strings.CutPrefix(key, "host."); ok {
 				got = lookup(hostScope(h), strings.Split(path, "."))
 			} else {

@@ -68,18 +68,18 @@ func (w *walking) run() {
 		return
 	}
 	defer w.clock()()
-	w.group(w.plan.Steps, w.ctx)
+	w.group(w.ctx, w.plan.Steps)
 	if w.draining() {
 		return
 	}
 	after, done := w.after()
 	defer done()
 	if w.verdict(w.plan.Steps) != executor.Passed {
-		w.group(w.plan.OnFailure, after)
+		w.group(after, w.plan.OnFailure)
 	} else {
 		w.skip(w.plan.OnFailure, "every step passed")
 	}
-	w.group(w.plan.Finally, after)
+	w.group(after, w.plan.Finally)
 	if !w.draining() {
 		w.finish()
 	}
@@ -157,7 +157,7 @@ func (w *walking) persist(fn func(executor.Tx) error) error {
 }
 
 // group walks steps side by side, each when what it needs is over.
-func (w *walking) group(steps []*Step, ctx context.Context) {
+func (w *walking) group(ctx context.Context, steps []*Step) {
 	var wg conc.WaitGroup
 	for _, s := range steps {
 		wg.Go(func() { w.steps[s.Name].walk(ctx) })
