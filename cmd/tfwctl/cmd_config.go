@@ -114,6 +114,10 @@ func newConfigList(a *app) *cobra.Command {
 				}
 			}
 			return a.emit(c, func() error {
+				if len(c.Contexts) == 0 {
+					a.say("no contexts (make one with: tfwctl config set NAME --server URL)")
+					return nil
+				}
 				g := grid{head: []string{"", "NAME", "SERVER", "TOKEN", "INVENTORY", "OUTPUT"}, wide: 2}
 				for _, name := range c.names() {
 					s, mark := c.Contexts[name], " "

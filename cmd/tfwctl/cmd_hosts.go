@@ -2,13 +2,14 @@ package main
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"tfw/api"
+	"tfw/cmd/tfwctl/lines"
 	"tfw/inventory"
 )
 
@@ -200,18 +201,19 @@ func (a *app) field(name, value string) {
 	}
 }
 
+// nested prints values as YAML, below one another.
 func (a *app) nested(name string, values map[string]any) {
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
+	if len(values) == 0 {
+		return
 	}
-	sort.Strings(keys)
-	for i, k := range keys {
-		label := ""
-		if i == 0 {
-			label = name
-		}
-		a.printf("%-10s %s: %v\n", label, k, values[k])
+	text, err := yaml.Marshal(values)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		a.printf("%-10s %s", name, lines.Safe([]byte(strings.TrimSuffix(line, "\n"))))
+		a.printf("\n")
+		name = ""
 	}
 }
 

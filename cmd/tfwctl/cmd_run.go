@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,8 @@ func methodOf(cmd *cobra.Command, client *api.Client, plugin, method string) (ap
 // parameter reads one word: key:=json, key=@file, key=value, or the place's own parameter.
 func (a *app) parameter(s schema, m api.Method, place int, word string) (key string, value any, err error) {
 	eq := strings.IndexByte(word, '=')
-	if eq < 1 || (!s.has(strings.Split(strings.TrimSuffix(word[:eq], ":"), ".")[0]) && place < len(m.Positional)) {
+	// A mistyped key must not turn into a value: what looks like key= is one.
+	if eq < 1 || !keyLike.MatchString(word[:eq]) && !s.has(word[:eq]) {
 		if place >= len(m.Positional) {
 			return "", nil, usageError{fmt.Sprintf("%q: want key=value or key:=json (see: tfwctl plugins %s)", word, m.Name)}
 		}
@@ -112,6 +114,8 @@ func (a *app) parameter(s schema, m api.Method, place int, word string) (key str
 	value, err = s.read(key, text)
 	return key, value, err
 }
+
+var keyLike = regexp.MustCompile(`^[a-z_][a-z0-9_]*(\.[A-Za-z0-9_-]+)*:?$`)
 
 // put sets a value at a path of keys.
 func put(in map[string]any, path []string, value any) error {

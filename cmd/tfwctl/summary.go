@@ -8,7 +8,7 @@ import (
 )
 
 // summary is one line about how a run went, hosts folded:
-// "3 passed, 1 failed (dut04: exit status 7) in 1.2s, run k3j5..., see: tfwctl show last".
+// "run k3j5: 3 passed, 1 failed (dut04: exit status 7) in 1.2s".
 func summary(run *executor.Run, p func(code, text string) string) string {
 	var parts []string
 	for _, v := range []executor.Verdict{executor.Passed, executor.Failed, executor.Errored, executor.TimedOut, executor.Cancelled, executor.Skipped, ""} {
@@ -32,7 +32,7 @@ func summary(run *executor.Run, p func(code, text string) string) string {
 	if took := tookOf(run); took != "" {
 		line += " in " + took
 	}
-	if run.Reason != "" {
+	if run.Reason != "" && !strings.Contains(line, run.Reason) {
 		line += ": " + run.Reason
 	}
 	return line
