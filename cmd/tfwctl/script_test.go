@@ -35,7 +35,8 @@ func TestScripts(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir: filepath.Join("testdata", "script"), RequireUniqueNames: true,
-				Setup: func(e *testscript.Env) error { return setUp(t, e, lab, way) },
+				Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, way) },
+				Deadline: time.Now().Add(90 * time.Second),
 				Cmds:  scriptCommands(lab),
 			})
 		})
@@ -47,7 +48,8 @@ func TestLocalScripts(t *testing.T) {
 	lab := newTestLab(t)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "local"), RequireUniqueNames: true,
-		Setup: func(e *testscript.Env) error { return setUp(t, e, lab, "embedded") },
+		Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, "embedded") },
+		Deadline: time.Now().Add(90 * time.Second),
 		Cmds:  scriptCommands(lab),
 	})
 }
