@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -138,10 +139,7 @@ func serve(version string, s settings, stdout, stderr io.Writer) error {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	log := logger(s, stderr)
-	c, err := controller.Start(context.Background(), s.controller(version, log))
-	if errors.Is(err, executor.ErrLocked) {
-		return fmt.Errorf("%w", err)
-	}
+	c, err := start(s, s.controller(version, log), signals)
 	if err != nil {
 		return err
 	}
@@ -161,6 +159,28 @@ func serve(version string, s settings, stdout, stderr io.Writer) error {
 			} else {
 				log.Info("tfwd: reloaded")
 			}
+		}
+	}
+}
+
+// patience is how long a tfwctl that has the data directory for a moment is waited for.
+const patience = 10 * time.Second
+
+// start brings the controller up. Another tfwd in its place is an error at once;
+// a tfwctl that does its own work there goes away by itself.
+func start(s settings, cfg controller.Config, signals <-chan os.Signal) (*controller.Controller, error) {
+	for end := time.Now().Add(patience); ; {
+		c, err := controller.Start(context.Background(), cfg)
+		if !errors.Is(err, executor.ErrLocked) || time.Now().After(end) {
+			return c, err
+		}
+		if o, none := controller.ReadOwner(s.Data); none == nil && !o.Embedded {
+			return nil, err
+		}
+		select {
+		case <-signals:
+			return nil, err
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

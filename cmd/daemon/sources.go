@@ -86,7 +86,7 @@ func fromEnv(environ []string) layer {
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		key, ours := strings.CutPrefix(name, "TFW_")
-		if !ours || others(key) {
+		if !ours || value == "" || others(key) { // empty is unset, as for most programs
 			continue
 		}
 		l = append(l, given{strings.ToLower(key), value, name})

@@ -36,8 +36,8 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir: filepath.Join("testdata", "script"), RequireUniqueNames: true,
 				Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, way) },
-				Deadline: time.Now().Add(90 * time.Second),
-				Cmds:  scriptCommands(lab),
+				Deadline: time.Now().Add(60 * time.Second),
+				Cmds:     scriptCommands(lab),
 			})
 		})
 	}
@@ -49,8 +49,8 @@ func TestLocalScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "local"), RequireUniqueNames: true,
 		Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, "embedded") },
-		Deadline: time.Now().Add(90 * time.Second),
-		Cmds:  scriptCommands(lab),
+		Deadline: time.Now().Add(60 * time.Second),
+		Cmds:     scriptCommands(lab),
 	})
 }
 
