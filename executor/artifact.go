@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 var errNotExist = fs.ErrNotExist
@@ -59,6 +60,8 @@ func (e *Executor) openArtifact(sum string) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("artifact %s: %w", sum, err), f.Close())
 	}
+	used := time.Now()
+	_ = os.Chtimes(path, used, used) // what is used is not old: see Prune
 	return f, info.Size(), nil
 }
 

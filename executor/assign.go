@@ -17,7 +17,6 @@ func (e *Executor) assign(a *active, p *part) {
 	if !e.settled(a, p) {
 		e.inside(a, p)
 	}
-	e.learn(a, p)
 	if p.result.Verdict == "" { // draining: the next process goes on
 		return
 	}
@@ -96,7 +95,7 @@ func (e *Executor) conclude(a *active, p *part, r *remote) {
 	p.result.Finished = now()
 	err := e.persist(a, func(tx Tx) error {
 		if r != nil {
-			if err := r.flush(tx); err != nil {
+			if err := errors.Join(r.flush(tx), r.learn(tx)); err != nil {
 				return err
 			}
 		}

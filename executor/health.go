@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -112,22 +111,33 @@ func clockOffset(theirs, ours time.Time) time.Duration {
 	return off
 }
 
-// learn keeps what a run found out about a host: that it answers, or why not, and its facts.
-func (e *Executor) learn(a *active, p *part) {
-	reached := p.result.Verdict == Passed || p.result.Verdict == Failed
-	facts := a.run.Plugin == "linux_system" && a.run.Method == "system_information" && reached && len(p.result.Outputs) > 0
-	if !facts {
-		return
+// learn keeps, along with the result, what a run found out about its host: that it answers, or why
+// not, and its facts. Where nothing is new the record is not written again.
+func (r *remote) learn(tx Tx) error {
+	res := &r.p.result
+	var h healthRecord
+	if _, err := get(tx, tableHealth, res.Host, &h); err != nil {
+		h = healthRecord{} // damaged: begun anew
 	}
-	err := e.store.Update(context.WithoutCancel(a.ctx), func(tx Tx) error {
-		var h healthRecord
-		if _, err := get(tx, tableHealth, p.host.Name, &h); err != nil {
-			return err
-		}
-		h.Reachable, h.Seen, h.Problem, h.Facts = true, now(), "", p.result.Outputs
-		return put(tx, tableHealth, p.host.Name, h)
-	})
-	if err != nil && !errors.Is(err, ErrClosed) {
-		e.log.Warn("cannot store facts", "host", p.host.Name, "error", err)
+	facts := r.a.run.Plugin == "linux_system" && r.a.run.Method == "system_information" && res.Verdict == Passed && len(res.Outputs) > 0
+	switch {
+	case outOfReach[res.Code]:
+		h.Reachable, h.Problem = false, res.Reason
+	case !r.reached:
+		return nil
+	case h.Reachable && !facts && res.Finished.Sub(h.Seen) < freshFor:
+		return nil
+	default:
+		h.Reachable, h.Problem, h.Seen = true, "", res.Finished
 	}
+	if facts {
+		h.Facts = res.Outputs
+	}
+	return put(tx, tableHealth, res.Host, h)
 }
+
+// freshFor is how exact "last seen" is.
+const freshFor = 10 * time.Second
+
+// outOfReach are the codes of results that say: tfw cannot work on this host now.
+var outOfReach = map[string]bool{"unreachable": true, "auth": true, "host_key": true, "out_of_reach": true}

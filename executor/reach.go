@@ -53,7 +53,7 @@ func (r *remote) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.conn = conn
+	r.conn, r.reached = conn, true
 	return nil
 }
 

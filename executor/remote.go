@@ -30,6 +30,7 @@ type remote struct {
 	kept   int64 // bytes of this host's output that the log holds
 	broken error // an error no plugin may turn into a pass
 
+	reached bool   // a connection was made
 	begun   bool   // this process has stored an intent
 	stopped error  // the run's end that an operation met: no plugin may turn it into a pass either
 	trouble string // why the host is out of reach, as the tester was told last

@@ -48,6 +48,8 @@ type Config struct {
 	MaxOutput, ArtifactLimit int64
 	KeepLogs                 time.Duration // logs older than it are dropped; 0 keeps them
 	KeepLogSize              int64         // the oldest logs beyond it are dropped; 0 keeps them
+	KeepRuns                 time.Duration // done runs and unused artifacts older than it are dropped; 0 keeps them
+	KeepRunCount             int           // the oldest done runs beyond it are dropped; 0 keeps them
 }
 
 // Controller is one running controller. Safe for concurrent use.
@@ -83,6 +85,9 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if cfg.Embedded { // a tfwctl has no settings for it; tfwd's defaults are the same
+		cfg.KeepLogs, cfg.KeepRuns, cfg.KeepRunCount = 30*24*time.Hour, 90*24*time.Hour, 100_000
 	}
 	background, stop := context.WithCancel(context.Background())
 	c := &Controller{cfg: cfg, log: cfg.Log, stop: stop, failed: make(chan error, 4)}
@@ -233,24 +238,42 @@ func (c *Controller) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// retain drops old logs, at the start and every hour.
+// retain drops what is too old, at the start and every hour.
 func (c *Controller) retain(ctx context.Context) {
-	if c.cfg.KeepLogs == 0 && c.cfg.KeepLogSize == 0 {
-		return
-	}
 	for {
-		dropped, err := c.store.Retain(ctx, c.cfg.KeepLogs, c.cfg.KeepLogSize)
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("logs: old ones could not be dropped", "error", err)
-		}
-		if len(dropped) > 0 {
-			c.log.Info("logs: old ones were dropped", "shards", dropped)
-		}
+		c.retainLogs(ctx)
+		c.retainRuns(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Hour):
 		}
+	}
+}
+
+func (c *Controller) retainLogs(ctx context.Context) {
+	if c.cfg.KeepLogs == 0 && c.cfg.KeepLogSize == 0 {
+		return
+	}
+	dropped, err := c.store.Retain(ctx, c.cfg.KeepLogs, c.cfg.KeepLogSize)
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("logs: old ones could not be dropped", "error", err)
+	}
+	if len(dropped) > 0 {
+		c.log.Info("logs: old ones were dropped", "shards", dropped)
+	}
+}
+
+func (c *Controller) retainRuns(ctx context.Context) {
+	if c.cfg.KeepRuns == 0 && c.cfg.KeepRunCount == 0 {
+		return
+	}
+	gone, err := c.exec.Prune(ctx, c.cfg.KeepRuns, c.cfg.KeepRunCount)
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("runs: old ones could not be dropped", "error", err)
+	}
+	if gone.Runs+gone.Artifacts > 0 {
+		c.log.Info("runs: old ones were dropped", "runs", gone.Runs, "artifacts", gone.Artifacts, "bytes", gone.Bytes)
 	}
 }
 

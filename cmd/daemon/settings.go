@@ -35,6 +35,8 @@ type settings struct {
 	ArtifactLimit int64         `koanf:"artifact_limit"`
 	KeepLogs      time.Duration `koanf:"keep_logs"`
 	KeepLogSize   int64         `koanf:"keep_log_size"`
+	KeepRuns      time.Duration `koanf:"keep_runs"`
+	KeepRunCount  int           `koanf:"keep_run_count"`
 }
 
 // layer is one source of settings, with the place of each for people.

@@ -51,6 +51,8 @@ func table() []setting {
 		{key: "artifact_limit", def: "4GiB", kind: size, usage: "size of one artifact"},
 		{key: "keep_logs", def: "30d", kind: span, usage: "logs older than this are dropped; 0 keeps them"},
 		{key: "keep_log_size", def: "0", kind: size, usage: "the oldest logs beyond this are dropped; 0 keeps them"},
+		{key: "keep_runs", def: "90d", kind: span, usage: "ended runs, and artifacts not used for so long, are dropped; 0 keeps them"},
+		{key: "keep_run_count", def: "100000", kind: count, usage: "the oldest ended runs beyond this are dropped"},
 	}
 }
 
