@@ -62,7 +62,7 @@ t_help </dev/null 2>/dev/null &
 t_H=$!
 # No "&" on the way to the command: it would have SIGINT ignored for ever. /proc/self is the subshell here: its pid without a fork.
 ( for t_x in /proc/self/task/*; do echo "pid1 ${t_x##*/} $t_H ." >&2; done
-umask $t_m; TFW_RUN=$t_i; export TFW_RUN; set -- $t_X "$t_F" "$@"
+umask $t_m; TFW_RUN=$t_i; export TFW_RUN; set -- $t_X ${t_F:+"$t_F"} "$@"
 exec <"$t_N" >>"$t_f+out" @MERGE@ 3<&- 4>&-
 @SETUP@exec "$@" )
 t_c=$?

@@ -20,7 +20,11 @@ case $t_X in bash|dash|ash|ksh|mksh|zsh) command -v $t_X >/dev/null 2>&1 || t_X=
 // program makes what is to be run: a script in a file of the spool, or a line for the login shell.
 func (c *conn) program(ctx context.Context, cmd executor.DurableCommand, id string) (payload, error) {
 	if cmd.Login && len(cmd.Script) <= inlineLimit {
-		return line(cmd.Script), nil
+		p := line(cmd.Script)
+		if _, other := cmd.Env["PATH"]; !other && isProgram(cmd.Script) {
+			p.run += programText(string(cmd.Script))
+		}
+		return p, nil
 	}
 	p, err := c.payload(ctx, cmd, id, "cmd", cmd.Script)
 	p.run = "t_X=" + quoted(interpreter(cmd.Script))
@@ -39,6 +43,45 @@ func line(text []byte) payload {
 		p.stage = "t_F=$(t_put " + form + "; echo x) && t_F=${t_F%?} && "
 	}
 	return p
+}
+
+// isProgram reports whether a line is the name of a program and plain words: a
+// shell would do no more with it than to exec that program. What a shell may do
+// itself is not one, but for true and false, which are the same inside and outside.
+func isProgram(line []byte) bool {
+	words := strings.Split(string(line), " ")
+	for _, w := range words {
+		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+,") != "" {
+			return false
+		}
+	}
+	return !strings.Contains(words[0], "/") && !shellWords[words[0]]
+}
+
+// shellWords are the builtins and reserved words of the login shells (bash(1),
+// zshbuiltins(1), mksh(1)), and programs that show the traces of a shell in their environment.
+var shellWords = func() map[string]bool {
+	all := map[string]bool{}
+	for _, w := range strings.Fields(`. : alias autoload bg bind break builtin bye caller case cat cd chdir command compgen complete compopt continue
+		coproc declare dirs disable disown do done echo echotc echoti elif else emulate enable end env esac eval exec exit export fc fg
+		fi float for foreach function functions getconf getln getopts global hash help history if in integer jobs kill let limit local
+		log logout mapfile mknod nocorrect noglob popd print printenv printf pushd pushln pwd r read readarray readonly realpath rehash
+		rename repeat return sched select set setopt shift shopt sleep source stat suspend test then time times trap ttyctl type typeset ulimit
+		umask unalias unfunction unhash unlimit unset unsetopt until vared wait whence where which while whoami zle zmodload zparseopts zstyle`) {
+		all[w] = true
+	}
+	return all
+}()
+
+// programText takes the program itself where PATH has it: one shell less to start.
+// The name stays as it was given, so the program sees the same arguments as under a shell.
+func programText(line string) string {
+	name, _, _ := strings.Cut(line, " ")
+	return fmt.Sprintf(`
+t_x=$IFS IFS=:
+for t_y in $PATH; do [ -f "$t_y/%s" ] && [ -x "$t_y/%s" ] && { t_X=%s t_F=; break; }; done
+IFS=$t_x
+`, name, name, quote(line))
 }
 
 // setupText goes to the directory and exports the environment, right before the program takes the shell's place.

@@ -14,7 +14,7 @@ func TestLoginLineIsAsSSHRunsIt(t *testing.T) {
 	h := newDurableHost(t)
 	c := h.conn(t)
 	for _, line := range []string{
-		"true", "exit 77", "nosuchcommand-at-all", "echo a; echo b >&2; nosuch || exit 4", "echo $0", `printf 'no newline'`,
+		"true", "false", "uname -r", "ls /nonexistent", "id -u nobody-such", "sort --no-such-option", "nosuch -x", "nice", "exit 77", "nosuchcommand-at-all", "echo a; echo b >&2; nosuch || exit 4", "echo $0", `printf 'no newline'`,
 		`printf '%s|' "it's" 'a "b"' \\ '$HOME' 'é€' '*'`, "echo 'tab	and é and newline\n at the end'\n", "cat; echo eof", "if", "kill -TERM $$", "[ -t 0 ]; echo $?",
 		"printf '\\001\\200\\377'", "echo \x01\x7f\xff",
 	} {
