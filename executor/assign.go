@@ -84,6 +84,8 @@ func (e *Executor) perform(a *active, p *part) {
 	}
 	r.tally()
 	judge(&p.result, err)
+	p.result.Reason = r.masks.text(p.result.Reason)
+	outputs = json.RawMessage(r.masks.text(string(outputs)))
 	if len(outputs) > 0 && string(outputs) != "null" && string(outputs) != "{}" {
 		p.result.Outputs = outputs
 	}

@@ -23,6 +23,7 @@ func (r *remote) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, 
 	if op.Ended {
 		n := x.kept()
 		r.kept += n.Stdout + n.Stderr
+		r.remember(cmd)
 		return x.result(ctx)
 	}
 	return x.perform(ctx)
@@ -65,6 +66,7 @@ func (x *execution) perform(ctx context.Context) (plugins.Result, error) {
 		return plugins.Result{}, err
 	default:
 		x.op.Failure = failure(err)
+		x.op.Failure.Text = x.r.masks.text(x.op.Failure.Text)
 		if !x.op.Begun.IsZero() {
 			x.op.Kept = x.kept()
 		}
@@ -153,7 +155,10 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	defer x.sink.rest()
 	info := x.r.conn.Info()
 	rebooted := x.op.BootID != "" && info.BootID != "" && info.BootID != x.op.BootID // "": a new connection that has not asked yet
-	end, err := x.r.conn.Run(x.ctx, dc, from, x.op.Started || rebooted, x.sink)
+	end, err := x.run(x.ctx, dc, from, x.op.Started || rebooted)
+	if err == nil {
+		err = x.sink.unveil(x.ctx)
+	}
 	if err != nil {
 		return End{}, err
 	}

@@ -226,7 +226,11 @@ func (f *fakeHosts) start(h *fakeHost, cmd executor.DurableCommand, attach bool)
 	h.starts[id]++
 	f.running.Go(func() {
 		f.count(1)
-		code := p.behave(string(cmd.Script), f.off)
+		script := strings.ReplaceAll(string(cmd.Script), "$stdin", string(cmd.Stdin))
+		for name, value := range cmd.Env {
+			script = strings.ReplaceAll(script, "$"+name, value)
+		}
+		code := p.behave(script, f.off)
 		f.count(-1)
 		if code >= 0 {
 			p.finish(executor.End{Kind: executor.EndExit, Code: code})

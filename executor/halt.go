@@ -29,6 +29,9 @@ func (x *execution) halt(dc DurableCommand, cause error) (End, error) {
 		stop.reason += fmt.Sprintf(": not proven dead, it may still run: %s (see: tfwctl hosts %s)", reason(err), x.id.Host)
 		return End{}, stop
 	}
+	for i := range report.Left {
+		report.Left[i].Command = x.r.masks.text(report.Left[i].Command)
+	}
 	stop.kill = &report
 	x.r.event(stop.reason + ": " + report.String())
 	if end, err := x.collect(ctx, dc); err == nil {
@@ -62,7 +65,8 @@ func (x *execution) collect(ctx context.Context, dc DurableCommand) (End, error)
 	}
 	x.prepareSink(ctx, from)
 	x.sink.quiet = true
-	return x.r.conn.Run(ctx, dc, from, true, x.sink)
+	end, err := x.run(ctx, dc, from, true)
+	return end, errors.Join(err, x.sink.unveil(context.WithoutCancel(ctx))) // what was held back, however it ended
 }
 
 func (x *execution) grace() time.Duration {

@@ -27,6 +27,7 @@ type remote struct {
 	last   *End // of the last command that ended
 	out    int64
 	err    int64
+	masks  masks // secrets that commands were given
 	kept   int64 // bytes of this host's output that the log holds
 	broken error // an error no plugin may turn into a pass
 
@@ -54,7 +55,7 @@ func (r *remote) Note(format string, args ...any) {
 // event appends a line to the events of the host's log. It is best effort: a
 // store that cannot take it says so by itself.
 func (r *remote) event(text string) {
-	entry := Entry{Time: now(), Run: r.a.run.ID, Host: r.p.host.Name, Command: max(0, r.next-1), Stream: Events, Data: []byte(text + "\n")}
+	entry := Entry{Time: now(), Run: r.a.run.ID, Host: r.p.host.Name, Command: max(0, r.next-1), Stream: Events, Data: []byte(r.masks.text(text) + "\n")}
 	if err := r.e.store.Append(context.WithoutCancel(r.a.ctx), entry); err != nil {
 		r.e.log.Warn("cannot store an event", "run", r.a.run.ID, "host", r.p.host.Name, "event", text, "error", err)
 	}

@@ -49,7 +49,11 @@ func (r *remote) durable(id CommandID, cmd plugins.Command) (DurableCommand, err
 	if err != nil {
 		return DurableCommand{}, err
 	}
-	dc := DurableCommand{ID: id, Env: cmd.Env, Cwd: cmd.Cwd, Stdin: cmd.Stdin, Merge: cmd.Merge, Become: become, MaxSpool: r.p.host.SSH.MaxSpool}
+	env, stdin, err := r.reveal(cmd)
+	if err != nil {
+		return DurableCommand{}, err
+	}
+	dc := DurableCommand{ID: id, Env: env, Cwd: cmd.Cwd, Stdin: stdin, Secrets: len(r.masks.texts) > 0, Merge: cmd.Merge, Become: become, MaxSpool: r.p.host.SSH.MaxSpool}
 	switch {
 	case len(cmd.Script) > 0:
 		dc.Script = cmd.Script
@@ -92,6 +96,9 @@ func (r *remote) become(b *plugins.Become) (*BecomeAs, error) {
 			return nil, fmt.Errorf("become password of %s: %w", r.p.host.Name, err)
 		}
 		as.Password = password
+		if len(password) >= shortestLine { // sudo does not show it; a short one would only blot the log
+			r.masks.add(password)
+		}
 	}
 	return as, nil
 }

@@ -128,7 +128,7 @@ func newLab(t *testing.T, hosts string) *lab {
 	t.Helper()
 	text := "version: 1\nhosts:\n"
 	for _, name := range strings.Split(strings.Trim(hosts, "{}"), ",") {
-		text += "  " + name + ": {plugins: [work]}\n"
+		text += "  " + name + ": {plugins: [work, linux_system]}\n"
 	}
 	inv, err := inventory.Parse("inventory.yaml", []byte(text), inventory.Options{})
 	if err != nil {
@@ -143,7 +143,7 @@ func newLab(t *testing.T, hosts string) *lab {
 // start makes an executor on the store and lets it take up what is there.
 func (l *lab) start(store executor.Store) {
 	l.t.Helper()
-	reg, err := plugins.NewRegistry(work{})
+	reg, err := plugins.NewRegistry(work{}, plugins.LinuxSystem{})
 	if err != nil {
 		l.t.Fatal(err)
 	}

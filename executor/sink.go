@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"tfw/plugins"
@@ -27,6 +28,8 @@ type sink struct {
 	silenceFor time.Duration
 	truncated  bool
 	fed        bool // bytes came over the present connection
+
+	outVeil, errVeil veil // used while there are secrets to mask
 }
 
 func captureLimit(cmd plugins.Command) int {
@@ -58,39 +61,45 @@ func (s *sink) Started(Started) error {
 // Event shows what the transport has to say.
 func (s *sink) Event(text string) { s.x.r.event(text) }
 
-// Bytes stores output. Beyond the host's limit it is let go, and said so once.
+// Bytes stores output, without secrets.
 func (s *sink) Bytes(stream Stream, offset int64, data []byte) error {
 	s.wake()
 	s.fed = s.fed || len(data) > 0
-	s.capture(stream, offset, data)
-	for len(data) > 0 {
-		n := min(len(data), chunkSize, s.room())
-		if n <= 0 {
-			s.truncate()
+	if v := s.veiled(stream); v != nil {
+		if offset, data = v.pass(data); len(data) == 0 {
 			return nil
 		}
-		if err := s.append(stream, offset, data[:n]); err != nil {
-			return err
+	}
+	return s.keep(stream, offset, data)
+}
+
+// keep stores output. Beyond the host's limit it is let go, and said so once. What
+// comes together becomes durable together: a secret is never cut in two by a crash.
+func (s *sink) keep(stream Stream, offset int64, data []byte) error {
+	s.capture(stream, offset, data)
+	room := s.room()
+	kept := data[:min(int64(len(data)), max(0, room))]
+	var entries []Entry
+	for part := range slices.Chunk(kept, chunkSize) {
+		entries = append(entries, Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset, Data: bytes.Clone(part)})
+		offset += int64(len(part))
+	}
+	if len(entries) > 0 {
+		if err := s.x.r.e.store.Append(s.ctx, entries...); err != nil {
+			return fmt.Errorf("log of %s: %w", s.x.id, err)
 		}
-		s.x.r.kept += int64(n)
-		offset += int64(n)
-		data = data[n:]
+		s.x.r.kept += int64(len(kept))
+	}
+	if len(kept) < len(data) {
+		s.truncate()
 	}
 	return nil
 }
 
-func (s *sink) append(stream Stream, offset int64, data []byte) error {
-	entry := Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset, Data: bytes.Clone(data)}
-	if err := s.x.r.e.store.Append(s.ctx, entry); err != nil {
-		return fmt.Errorf("log of %s: %w", s.x.id, err)
-	}
-	return nil
-}
-
-func (s *sink) room() int {
+func (s *sink) room() int64 {
 	limit := s.x.r.a.options().MaxOutput
 	orElse(&limit, s.x.r.e.cfg.MaxOutput)
-	return int(min(limit-s.x.r.kept, chunkSize))
+	return limit - s.x.r.kept
 }
 
 func (s *sink) truncate() {

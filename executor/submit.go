@@ -65,6 +65,9 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
+	if err := checkSecrets(p, req.Parameters); err != nil {
+		return nil, err
+	}
 	inv := e.inventory(p)
 	sel, err := inv.Select(inventory.Query{Target: req.Target, Where: req.Where, AllowMissing: req.AllowMissing,
 		Expect: req.Expect, AdHoc: req.AdHoc, Facts: e.facts})

@@ -3,12 +3,14 @@ package plugins
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/invopop/jsonschema"
 )
 
 // Env is environment variables for a command. In JSON their values may be
-// texts, numbers or truth values; the last two arrive as they are written.
+// texts, numbers or truth values; the last two arrive as they are written. A value
+// may be a reference to a secret, which the method does not see.
 type Env map[string]string
 
 var errEnv = errors.New("want an object of texts, numbers or truth values")
@@ -21,6 +23,12 @@ func (e *Env) UnmarshalJSON(b []byte) error {
 	}
 	*e = make(Env, len(raw))
 	for name, v := range raw {
+		if ref, is, err := readSecretRef(v); err != nil {
+			return err
+		} else if is {
+			(*e)[name] = secretMark + ref
+			continue
+		}
 		text, err := scalar(v)
 		if err != nil {
 			return err
@@ -34,6 +42,9 @@ func (e *Env) UnmarshalJSON(b []byte) error {
 func scalar(v json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(v, &text) == nil && v[0] == '"' {
+		if strings.ContainsRune(text, 0) {
+			return "", errEnv
+		}
 		return text, nil
 	}
 	switch v[0] {
@@ -47,9 +58,9 @@ func scalar(v json.RawMessage) (string, error) {
 func (Env) JSONSchema() *jsonschema.Schema {
 	value := &jsonschema.Schema{
 		AnyOf: []*jsonschema.Schema{
-			{Type: "string", Pattern: `^[^\x00]*$`}, {Type: "number"}, {Type: "boolean"},
+			{Type: "string", Pattern: `^[^\x00]*$`}, {Type: "number"}, {Type: "boolean"}, secretSchema(),
 		},
-		Extras: map[string]any{wantKey: "a text without NUL, a number or true/false"},
+		Extras: map[string]any{wantKey: `a text without NUL, a number, true/false or {"secret": "secret:NAME"}`},
 	}
 	return &jsonschema.Schema{
 		Type:                 "object",

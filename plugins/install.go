@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 )
@@ -88,9 +89,9 @@ func activate(ctx context.Context, remote Remote, p installParams, out installOu
 		return out, err
 	}
 	c.Env = map[string]string{"TFW_DEST": p.Dest}
-	for k, v := range p.Env {
-		c.Env[k] = v
-	}
+	plain, secrets := p.Env.split()
+	maps.Copy(c.Env, plain)
+	c.EnvSecrets = secrets
 	c.Timeout, c.Become = p.Timeout.Std(), p.Become.Become()
 	r, err := remote.Run(ctx, c)
 	out.ExitCode = r.ExitCode

@@ -11,7 +11,7 @@ import (
 type Process struct {
 	Cwd            string   `json:"cwd,omitempty" jsonschema:"description=directory to run in; the login user's home when not given"`
 	Env            Env      `json:"env,omitempty" jsonschema:"description=environment variables added to those of the login"`
-	Stdin          Content  `json:"stdin,omitempty" jsonschema:"description=what the command reads on standard input; nothing when not given"`
+	Stdin          Input    `json:"stdin,omitzero" jsonschema:"description=what the command reads on standard input; nothing when not given"`
 	Timeout        Duration `json:"timeout,omitempty" jsonschema:"description=end the command after this long"`
 	SilenceTimeout Duration `json:"silence_timeout,omitempty" jsonschema:"description=end the command after this long without output"`
 	Become         As       `json:"become,omitempty" jsonschema:"description=run as another user: true for the host's setting or root or a name"`
@@ -20,7 +20,8 @@ type Process struct {
 
 // apply sets what the parameters say on a command.
 func (p Process) apply(c Command) Command {
-	c.Cwd, c.Env, c.Stdin = p.Cwd, p.Env, p.Stdin
+	c.Cwd, c.Stdin, c.StdinSecret = p.Cwd, p.Stdin.Content, p.Stdin.Secret
+	c.Env, c.EnvSecrets = p.Env.split()
 	c.Timeout, c.SilenceTimeout = p.Timeout.Std(), p.SilenceTimeout.Std()
 	c.Become, c.Merge = p.Become.Become(), p.Merge
 	return c

@@ -62,6 +62,10 @@ type Command struct {
 	Env   map[string]string // added to the login environment
 	Cwd   string            // "" is the login user's home
 	Stdin []byte            // nil is /dev/null
+	// References to secrets (env:NAME, file:/path, secret:NAME): the executor reads
+	// them when it makes the command, stores them nowhere and masks them in all that the host says.
+	EnvSecrets  map[string]string `json:",omitempty"` // variable -> reference
+	StdinSecret string            `json:",omitempty"` // in the place of Stdin
 
 	Timeout        time.Duration // of the command; 0: none but the run's
 	SilenceTimeout time.Duration // without a byte of output; 0: none

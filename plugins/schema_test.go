@@ -18,7 +18,7 @@ func TestCheckSaysWhatIsWrongAndNoValues(t *testing.T) {
 		{"run_shell", `{"command":"x","timeout":"s3cret"}`, `parameters.timeout: want a duration such as "90s" or "2h30m", or a number of seconds`},
 		{"run_shell", `{"command":"x","timeout":-1}`, `parameters.timeout: want a duration such as "90s" or "2h30m", or a number of seconds`},
 		{"run_shell", `{"command":"x","env":{"a b":"s3cret"}}`, "parameters.env: want an object of values by name, each name of letters, digits and _ and not beginning with a digit"},
-		{"run_shell", `{"command":"x","env":{"A":{"s3cret":1}}}`, "parameters.env.A: want a text without NUL, a number or true/false"},
+		{"run_shell", `{"command":"x","env":{"A":{"s3cret":1}}}`, `parameters.env.A: want a text without NUL, a number, true/false or {"secret": "secret:NAME"}`},
 		{"run_shell", `{"command":"x","become":"-u s3cret"}`, "parameters.become: want true, false or the name of a user"},
 		{"run_shell", `{"command":"x","args":{"s3cret":1}}`, "parameters.args: want a text (read by the shell) or a list of words (each quoted), without NUL"},
 		{"run_shell", `[1]`, "parameters: want object, got array"},
