@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +26,7 @@ type daemon struct {
 
 	cmd   *exec.Cmd
 	ended chan struct{}
+	told  chan struct{} // closed when all it said is in the log
 	url   string
 	token string
 	http  http.Client
@@ -78,8 +79,10 @@ func (d *daemon) start(ctx context.Context) error {
 
 // listening reads the daemon's output for its address, and goes on copying it to the log.
 func (d *daemon) listening(ctx context.Context, r *os.File, logName string) error {
-	found := make(chan string, 1)
+	found, told := make(chan string, 1), make(chan struct{})
+	d.told = told
 	go func() {
+		defer close(told)
 		defer r.Close()
 		log, err := os.OpenFile(logName, os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -135,9 +138,26 @@ func (d *daemon) stop() error {
 	case <-d.ended:
 		return nil
 	case <-time.After(60 * time.Second):
-		d.kill()
-		return errors.New("tfwd did not drain within 60 s")
+		return fmt.Errorf("tfwd did not drain within 60 s; it was doing:\n%s", d.goroutines())
 	}
+}
+
+// goroutines ends a daemon that hangs and gives what all its goroutines were waiting for.
+func (d *daemon) goroutines() string {
+	_ = d.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
+	select {
+	case <-d.told:
+	case <-time.After(10 * time.Second):
+	}
+	d.kill()
+	log, err := os.ReadFile(filepath.Join(d.dir, "tfwd.log"))
+	if err != nil {
+		return err.Error()
+	}
+	if at := bytes.LastIndex(log, []byte("SIGQUIT: quit")); at >= 0 {
+		log = log[at:]
+	}
+	return string(log[:min(len(log), 256<<10)])
 }
 
 // call makes a request and decodes the JSON answer into out, unless out is nil.
