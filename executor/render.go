@@ -68,12 +68,16 @@ func (r *remote) durable(id CommandID, cmd plugins.Command) (DurableCommand, err
 	return dc, nil
 }
 
+// reserved are the words that a shell would not take for a program's name (bash(1), RESERVED WORDS; zshmisc(1)).
+var reserved = map[string]bool{"if": true, "then": true, "else": true, "elif": true, "fi": true, "do": true, "done": true, "case": true, "esac": true,
+	"while": true, "until": true, "for": true, "foreach": true, "end": true, "in": true, "function": true, "select": true, "time": true, "coproc": true, "repeat": true, "nocorrect": true}
+
 // quote makes a shell line of words, each taken as it is (POSIX 2.2.2).
 func quote(argv []string) string {
 	quoted := make([]string, len(argv))
 	for i, word := range argv {
 		quoted[i] = word
-		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+,") != "" || i == 0 && strings.ContainsAny(word, "=") {
+		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+,") != "" || i == 0 && (strings.ContainsAny(word, "=") || reserved[word]) {
 			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 	}
