@@ -61,11 +61,13 @@ func (d *desk) turn() {
 func (d *desk) settle(at time.Time) {
 	for id, l := range d.leases {
 		switch {
-		case l.State == LeaseEnded:
+		case l.State == LeaseEnded: // by who has stored it
+			delete(d.leases, id)
+			continue
 		case l.State == LeaseHeld && !at.Before(l.Expires):
-			l.State, l.Ended = LeaseEnded, "expired"
+			l.State, l.Ended, l.Over = LeaseEnded, "expired", l.Expires
 		case l.State == LeaseWaiting && !l.Deadline.IsZero() && !at.Before(l.Deadline):
-			l.State, l.Ended = LeaseEnded, "was not free in time: "+d.why(l)
+			l.State, l.Ended, l.Over = LeaseEnded, "was not free in time: "+d.why(l), at.UTC()
 		default:
 			continue
 		}
@@ -76,7 +78,7 @@ func (d *desk) settle(at time.Time) {
 	for _, l := range d.waiting() {
 		free := d.freeFor(l, claimed)
 		if want := l.wants(); len(free) >= want {
-			l.Hosts, l.State, l.Expires = free[:want], LeaseHeld, at.UTC().Add(time.Duration(l.For))
+			l.Hosts, l.State, l.Held, l.Expires = free[:want], LeaseHeld, at.UTC(), at.UTC().Add(time.Duration(l.For))
 			d.changed = append(d.changed, l)
 			continue
 		}

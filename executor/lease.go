@@ -24,9 +24,11 @@ type Lease struct {
 	State    LeaseState `json:"state"`
 	Created  time.Time  `json:"created"`
 	For      Duration   `json:"for"`               // from when it is held
+	Held     time.Time  `json:"held,omitzero"`     // since when
 	Expires  time.Time  `json:"expires,omitzero"`  // once held, by the controller's clock
 	Deadline time.Time  `json:"deadline,omitzero"` // of waiting
 	Ended    string     `json:"ended,omitempty"`   // why it is over
+	Over     time.Time  `json:"over,omitzero"`     // since when
 
 	sees func(hosts []string) bool // whether the holder sees them all; nil after a restart
 }
@@ -200,7 +202,7 @@ func (e *Executor) FindLease(ctx context.Context, p Principal, id string) (Lease
 func (e *Executor) WaitLease(ctx context.Context, p Principal, id string) (Lease, error) {
 	for {
 		bell := e.store.Changed(TopicLeases)
-		l, err := e.leaseOf(p, id)
+		l, err := e.leaseOf(ctx, p, id)
 		switch {
 		case err != nil:
 			return l, err
@@ -219,9 +221,9 @@ func (e *Executor) WaitLease(ctx context.Context, p Principal, id string) (Lease
 
 // leaseOf gives a lease that the principal may act on: its own, or for an admin
 // one whose hosts it all sees.
-func (e *Executor) leaseOf(p Principal, id string) (Lease, error) {
+func (e *Executor) leaseOf(ctx context.Context, p Principal, id string) (Lease, error) {
 	var l Lease
-	err := e.view(e.background, func(tx Tx) error {
+	err := e.view(ctx, func(tx Tx) error {
 		ok, err := get(tx, tableLeases, id, &l)
 		if err == nil && (!ok || l.Holder != p.Name && (!p.May(Admin) || len(e.seen(p, l.Hosts)) < len(l.Hosts))) {
 			err = fmt.Errorf("lease %q: %w (see: tfwctl leases)", id, ErrNotFound)
@@ -241,7 +243,7 @@ func (e *Executor) Release(ctx context.Context, p Principal, id, reason string) 
 			}
 			l.Ended = fmt.Sprintf("broken by %s: %s", p.Name, reason)
 		}
-		l.State = LeaseEnded
+		l.State, l.Over = LeaseEnded, now()
 		return nil
 	})
 }
@@ -265,7 +267,7 @@ func (e *Executor) changeLease(ctx context.Context, p Principal, id, action stri
 	if !p.May(Operator) {
 		return fmt.Errorf("%s may not change leases: %w", p.Name, ErrForbidden)
 	}
-	if _, err := e.leaseOf(p, id); err != nil {
+	if _, err := e.leaseOf(ctx, p, id); err != nil {
 		return err
 	}
 	e.desk.mu.Lock()
