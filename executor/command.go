@@ -62,6 +62,11 @@ type DurableCommand struct {
 	Stdin  []byte            // nil is /dev/null
 	Become *BecomeAs
 	Merge  bool // stderr goes to stdout
+	// BootID and Begun are the host's boot id ("" where it was not known) and the
+	// time when the start was first intended, before any launch was sent. A host that
+	// was booted since is not asked to start it: it may have run. Zero values: no such check.
+	BootID string
+	Begun  time.Time
 	// MaxSpool bounds the output that waits on the host unacknowledged; 0 is the
 	// transport's default. At the bound the command is stalled, nothing is lost.
 	MaxSpool int64

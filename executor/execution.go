@@ -153,9 +153,8 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	}
 	x.prepareSink(x.ctx, from)
 	defer x.sink.rest()
-	info := x.r.conn.Info()
-	rebooted := x.op.BootID != "" && info.BootID != "" && info.BootID != x.op.BootID // "": a new connection that has not asked yet
-	end, err := x.run(x.ctx, dc, from, x.op.Started || rebooted)
+	dc.BootID, dc.Begun = x.op.BootID, x.op.Begun // a host that was booted since does not start it again
+	end, err := x.run(x.ctx, dc, from, x.op.Started)
 	if err == nil {
 		err = x.sink.unveil(x.ctx)
 	}

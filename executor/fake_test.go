@@ -24,9 +24,13 @@ type fakeHosts struct {
 	hosts    map[string]*fakeHost
 	cutEvery int          // a Run is cut after about so many bytes, 0: never
 	refuse   atomic.Int64 // dials that still fail
+	unheard  atomic.Int64 // launches that still break before the host hears of them
+	mute     atomic.Int64 // launches that still break before their answer is heard
+	shy      atomic.Bool  // a connection does not know the boot id
 	down     atomic.Bool
 	deaf     atomic.Bool   // kills do not get through
 	barren   atomic.Bool   // connections are made, and break before anything is said
+	noMore   atomic.Bool   // after the first dial no other succeeds
 	now      int           // processes that run; guarded by mu
 	most     int           // the most there ever were
 	off      chan struct{} // closed at the end of the test: the hosts are switched off
@@ -39,6 +43,7 @@ type fakeHost struct {
 	mu     sync.Mutex
 	name   string
 	bootID string
+	booted time.Time
 	procs  map[string]*proc
 	files  map[string]string
 	acked  map[string]bool
@@ -69,7 +74,9 @@ func (f *fakeHosts) host(name string) *fakeHost {
 }
 
 func (f *fakeHosts) Connect(ctx context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
-	f.dials.Add(1)
+	if f.dials.Add(1) > 1 && f.noMore.Load() {
+		return nil, &executor.TransportError{Kind: executor.ErrUnreachable, Host: h.Name, Op: "connect", Err: errors.New("connection refused")}
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -106,8 +113,31 @@ func (f *fakeHosts) cutAll() {
 }
 
 func (c *fakeConn) Info() executor.HostInfo {
+	if c.f.shy.Load() {
+		return executor.HostInfo{Durable: true}
+	}
+	c.h.mu.Lock()
+	defer c.h.mu.Unlock()
 	return executor.HostInfo{BootID: c.h.bootID, Durable: true}
 }
+
+// reboot ends everything on the host; nothing of it had reached the disk.
+func (h *fakeHost) reboot() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bootID, h.booted, h.procs = "boot-2", time.Now(), map[string]*proc{}
+}
+
+// moved reports whether the host was booted since the command's start was intended.
+func (h *fakeHost) moved(cmd executor.DurableCommand) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if cmd.BootID != "" {
+		return cmd.BootID != h.bootID
+	}
+	return cmd.Begun.Before(h.booted)
+}
+
 func (c *fakeConn) Release() {}
 func (c *fakeConn) Strays(context.Context) ([]executor.Stray, error) {
 	return nil, nil
@@ -129,7 +159,10 @@ func (c *fakeConn) lost() error {
 }
 
 func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
-	p, found := c.f.start(c.h, cmd, attach)
+	if c.f.unheard.Add(-1) >= 0 {
+		return executor.End{}, c.lost()
+	}
+	p, found := c.f.start(c.h, cmd, attach || c.h.moved(cmd))
 	if c.f.barren.Load() {
 		return executor.End{}, c.lost()
 	}
@@ -138,6 +171,9 @@ func (c *fakeConn) Run(ctx context.Context, cmd executor.DurableCommand, from ex
 	}
 	if c.f.cutEvery > 0 && rand.IntN(6) == 0 {
 		return executor.End{}, c.lost() // the answer to the start was lost
+	}
+	if c.f.mute.Add(-1) >= 0 {
+		return executor.End{}, c.lost()
 	}
 	if err := sink.Started(executor.Started{BootID: c.h.bootID, Found: found}); err != nil {
 		return executor.End{}, err

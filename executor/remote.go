@@ -91,6 +91,13 @@ func fingerprint(ask any) string {
 func (r *remote) intend(op *opRecord, ordinal int) error {
 	if conn := r.conn; conn != nil {
 		op.BootID = conn.Info().BootID
+		if op.Kind == "reboot" { // all depends on it
+			boot, err := r.askBoot(r.a.ctx)
+			if err != nil {
+				return err
+			}
+			op.BootID = boot
+		}
 	}
 	op.Begun = now()
 	first := !r.begun

@@ -185,7 +185,13 @@ echo rebooting`
 func (r *remote) reboot(ctx context.Context, before string, wait time.Duration) error {
 	ctx, stop := context.WithTimeoutCause(ctx, wait, &stopError{verdict: TimedOut, code: "reboot", reason: fmt.Sprintf("the host did not come back within %s of its reboot", wait)})
 	defer stop()
-	if r.conn.Info().BootID == before {
+	boot, err := r.askBoot(ctx)
+	switch {
+	case err != nil:
+		return err
+	case before == "":
+		return errors.New("reboot: the host shows no boot id, so its reboot could not be told (see: /proc/sys/kernel/random/boot_id there)")
+	case boot == before:
 		if out, err := r.conn.Probe(ctx, rebootScript); err != nil && !errors.Is(err, ErrLost) {
 			return fmt.Errorf("reboot: %w: %s", err, bytes.TrimSpace(out))
 		}
@@ -197,11 +203,20 @@ func (r *remote) reboot(ctx context.Context, before string, wait time.Duration) 
 			return context.Cause(ctx)
 		}
 		try, done := context.WithTimeout(ctx, 20*time.Second)
-		err := r.connect(try, time.Time{})
+		boot, err := "", r.connect(try, time.Time{})
+		if err == nil {
+			boot, err = r.askBoot(try)
+		}
 		done()
-		if err == nil && r.conn.Info().BootID != before {
+		if err == nil && boot != "" && boot != before {
 			r.event("rebooted")
 			return nil
 		}
 	}
+}
+
+// askBoot asks the host for its boot id; "" when it has none.
+func (r *remote) askBoot(ctx context.Context) (string, error) {
+	out, err := r.conn.Probe(ctx, "cat /proc/sys/kernel/random/boot_id 2>/dev/null || :")
+	return string(bytes.TrimSpace(out)), err
 }

@@ -35,7 +35,8 @@ type Conn interface {
 	//
 	// Bytes before from are not sent again: from is what the store holds. When attach
 	// is true the command was started before: it is followed, and
-	// never started (an unknown id ends with EndUnknown).
+	// never started (an unknown id ends with EndUnknown). So it is when the host was
+	// booted since the command's start was intended (cmd.BootID, cmd.Begun).
 	//
 	// When ctx ends Run returns at once with ctx's error and leaves the command running.
 	Run(ctx context.Context, cmd DurableCommand, from Offsets, attach bool, sink Sink) (End, error)
@@ -111,7 +112,7 @@ type GetResult struct {
 
 // HostInfo is what the probe of a connection found, remembered with it.
 type HostInfo struct {
-	BootID      string
+	BootID      string // as this connection was told; "" when nothing was asked yet
 	Follow      string // "inotify" (GNU tail) or "poll"
 	Spool       string // directory on the host
 	Durable     bool   // commands outlive the login

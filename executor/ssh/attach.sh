@@ -14,6 +14,8 @@ t_say started "$t_wp" "$t_cb"
 case $t_now in running|orphan) ;; *)
   t_say err >&4
   t_end; t_size && { t_part "$t_f+out" "$t_a1" "$t_z"; t_part "$t_f+err" "$t_a2" "$t_y" >&4; }
+  # Without this word the channel broke off, and nothing is known of what did not come.
+  t_say over; t_say over >&4
   exit ;; esac
 [ "$t_now" = orphan ] && t_say orphan
 echo "$t_a1 $t_a2" >"$t_f+got"

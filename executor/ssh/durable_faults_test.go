@@ -183,6 +183,104 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// TestBootedSince: a launch that comes again after a reboot starts nothing, also where no claim is left.
+func TestBootedSince(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	mustRun(t, c, command("true"))
+	boot := c.Info().BootID
+	if len(boot) != 36 {
+		t.Fatalf("boot id %q", boot)
+	}
+	before := time.Now().Add(-50 * 365 * 24 * time.Hour)
+	for _, x := range []struct {
+		name  string
+		boot  string
+		begun time.Time
+		kind  executor.EndKind
+	}{
+		{"fresh", boot, time.Now(), executor.EndExit},
+		{"fresh, boot id not known", "", time.Now(), executor.EndExit},
+		{"same boot", boot, before, executor.EndExit},
+		{"another boot", "00000000-0000-0000-0000-000000000000", time.Now(), executor.EndUnknown},
+		{"boot id not known, up for less", "", before, executor.EndUnknown},
+	} {
+		cmd := command("echo once >>" + h.home + "/marks." + strings.ReplaceAll(x.name, " ", "_"))
+		cmd.BootID, cmd.Begun = x.boot, x.begun
+		end, err := c.Run(within(t, 10*time.Second), cmd, executor.Offsets{}, false, &recorder{})
+		_, none := os.Stat(h.home + "/marks." + strings.ReplaceAll(x.name, " ", "_"))
+		if err != nil || end.Kind != x.kind || (none == nil) != (x.kind == executor.EndExit) {
+			t.Errorf("%s: %+v %v %v", x.name, end, err, none)
+		}
+	}
+	c.place.breakAll(errIdle)
+	again := h.conn(t)
+	if id := again.Info().BootID; id != "" {
+		t.Errorf("a connection that asked nothing yet tells the boot id %s of the one before", id)
+	}
+}
+
+// TestKilledBeforeAWord: our shell is killed before it has said anything.
+func TestKilledBeforeAWord(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	mustRun(t, c, command("true")) // the spool is known: nothing of it is said again
+	cmd := command("kill -KILL $PPID; echo x >>" + h.home + "/marks")
+	r := &recorder{}
+	end, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, false, r)
+	marks, _ := os.ReadFile(h.home + "/marks")
+	if err != nil || end.Kind != executor.EndWrapper || string(marks) != "x\n" {
+		t.Errorf("%+v %v %q", end, err, marks)
+	}
+}
+
+// TestHelperKilled: the helper is killed before it was asked to follow, and after; or only its tails are.
+func TestHelperKilled(t *testing.T) {
+	tails := `for p in $(grep -lzxF "TFW_HELPER=$TFW_RUN" /proc/[0-9]*/environ 2>/dev/null); do p=${p#/proc/}; kill -KILL ${p%/environ}; done 2>/dev/null`
+	for _, x := range [][2]string{{"sleep 0", "kill -KILL $helper"}, {"sleep 0.3", "kill -KILL $helper"}, {"sleep 0.3", tails}} {
+		when, how := x[0], x[1]
+		h := newDurableHost(t)
+		c := h.conn(t)
+		cmd := command(when + "; cd " + h.home + `; read -r _ _ helper _ <<EOF
+$(grep pid1 .tfw/"$TFW_RUN"+run)
+EOF
+` + how + `; echo x >>marks
+for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; head -c 300000 /dev/zero; exit 4`)
+		r := &recorder{}
+		end, err := c.Run(within(t, 50*time.Second), cmd, executor.Offsets{}, false, r)
+		marks, _ := os.ReadFile(h.home + "/marks")
+		if err != nil || end.Kind != executor.EndExit || end.Code != 4 || r.out.Len() != 300010 || string(marks) != "x\n" {
+			t.Errorf("%s; %s: %+v %v %d bytes, %q", when, how, end, err, r.out.Len(), marks)
+		}
+	}
+}
+
+// TestMissingIsTheHostsWord: an attach that breaks off tells nothing of what did not come.
+func TestMissingIsTheHostsWord(t *testing.T) {
+	d := newDelivery(&recorder{}, executor.Offsets{}, true, func(string) {})
+	attach := func(bytes string, over bool) bool {
+		d.again()
+		d.line("started 1 -")
+		d.errLine("err")
+		d.line("end 1 - 10 0 exit1 0 1.0 2.0 - .")
+		d.bytes(&d.out, []byte(bytes))
+		if over {
+			d.line("over")
+			d.errLine("over")
+		}
+		return d.missing()
+	}
+	if attach("abc", false) || attach("", false) {
+		t.Error("a broken channel was taken for a removed spool")
+	}
+	if attach("def", true) {
+		t.Error("bytes came, and yet no further attach")
+	}
+	if !attach("", true) || d.end.Kind != executor.EndSpoolGone || d.end.Sizes.Stdout != 6 {
+		t.Errorf("%+v", d.end)
+	}
+}
+
 func TestStrays(t *testing.T) {
 	h := newDurableHost(t)
 	c := h.conn(t)

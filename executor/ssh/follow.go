@@ -23,6 +23,7 @@ const (
 	outcomeAttach                // it is there, but must be attached to
 	outcomeAbsent                // the host knows nothing of it
 	outcomeTorn                  // a claim without content: the disk was full
+	outcomeMoved                 // the host was booted since the start was asked for: not started
 )
 
 // flow is one stream of a command on its way to the sink.
@@ -55,11 +56,12 @@ type delivery struct {
 	fault  error // the sink's, or what the host refused
 	done   chan struct{}
 	probed func(string)
+	boot   func(string) // told the host's boot id
 }
 
 func newDelivery(sink executor.Sink, from executor.Offsets, found bool, probed func(string)) *delivery {
 	return &delivery{
-		sink: sink, found: found, probed: probed, done: make(chan struct{}),
+		sink: sink, found: found, probed: probed, boot: func(string) {}, done: make(chan struct{}),
 		out: flow{name: executor.Stdout, have: from.Stdout, size: -1},
 		err: flow{name: executor.Stderr, have: from.Stderr, size: -1},
 	}
@@ -151,6 +153,9 @@ func (d *delivery) line(text string) error {
 	switch word {
 	case "probe":
 		d.probed(rest)
+		if len(f) > 0 {
+			d.boot(f[0])
+		}
 	case "fail":
 		return d.settle(outcomeNone, hostRefused(rest))
 	case "dup":
@@ -158,8 +163,13 @@ func (d *delivery) line(text string) error {
 		return d.settle(outcomeAttach, nil)
 	case "again":
 		return d.settle(outcomeAttach, nil)
+	case "moved":
+		d.found = true
+		return d.settle(outcomeMoved, nil)
 	case "out":
 		d.out.at = 0
+	case "over":
+		d.out.over = true
 	case "started":
 		return d.started(f)
 	case "whole":
@@ -192,6 +202,8 @@ func (d *delivery) errLine(text string) error {
 		d.err.at = 0
 	case "err":
 		d.err.at = d.from.Stderr
+	case "over":
+		d.err.over = true
 	case "end":
 		d.err.over, d.err.size = true, d.err.at
 		if d.err.at >= wholeLimit {
@@ -203,6 +215,7 @@ func (d *delivery) errLine(text string) error {
 }
 
 func (d *delivery) tell(pid, boot string) error {
+	d.boot(boot)
 	if d.told {
 		return nil
 	}
@@ -363,11 +376,13 @@ func (d *delivery) owing() bool {
 	return d.pending != nil && !d.settled()
 }
 
-// missing makes an end of what is known when the host has no more to give.
+// missing makes an end of what is known when the host has no more to give: it sent all that
+// it could read, said so, and nothing of what we lack was among it. Anything less is a channel that broke off.
 func (d *delivery) missing() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.settled() || d.pending == nil {
+	none := d.out.have == d.from.Stdout && d.err.have == d.from.Stderr
+	if d.settled() || d.pending == nil || !none || !d.out.over || !d.err.over {
 		return d.settled()
 	}
 	d.end = *d.pending

@@ -20,8 +20,10 @@ const (
 	followShare = 5 * time.Millisecond
 	// reportEvery is how often the host hears how far its output was read, for its spool's bound.
 	reportEvery = 250 * time.Millisecond
-	// stuckAfter is how long bytes may be missing after the end until they are taken for lost.
-	stuckAfter = 30 * time.Second
+	// stuckAfter is how long nothing may come of the bytes missing after the end until they are fetched anew.
+	stuckAfter = 8 * time.Second
+	// deafAfter is how long a launch may leave a request to follow unanswered until its helper is taken for dead.
+	deafAfter = 20 * time.Second
 )
 
 // talk is one of our scripts at work on the host.
@@ -105,6 +107,7 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, t text, d *del
 		return outcomeNone, err
 	}
 	defer k.s.Close()
+	d.boot = k.s.link.booted
 	out := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.out, p) }, d.line)
 	errs := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.err, p) }, d.errLine)
 	ended := make(chan struct{})
@@ -147,10 +150,16 @@ func (c *conn) result(k *talk, b *executor.BecomeAs, d *delivery, launched bool)
 	if settled {
 		return d.result, d.fault
 	}
-	if _, err := k.s.Wait(); err != nil && !errors.Is(err, errSessionClosed) {
+	end, err := k.s.Wait()
+	switch {
+	case errors.Is(err, errSessionClosed):
+		return outcomeAttach, nil // we gave it up
+	case err != nil:
 		return outcomeNone, err
-	}
-	if !k.out.began && !k.err.began {
+	case !k.out.began && !k.err.began:
+		if end.Kind != exitStatus || end.Code == 128+9 {
+			return outcomeAttach, nil // our shell was killed before it said anything
+		}
 		return outcomeNone, neverBegan(b, &reply{exit: k.s.exit, stderr: lastLines(string(k.err.noise))})
 	}
 	if !launched && d.missing() {
@@ -193,6 +202,7 @@ func (c *conn) paced(d *delivery, took time.Duration) {
 // again until it is heard: what comes while a shell still reads its script is lost. Then it reports how far we are.
 func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) {
 	wait, idle, asked := pace(), time.Duration(0), followAfter
+	var first time.Time // when it was asked to follow
 	var said executor.Offsets
 	for {
 		timer := time.NewTimer(max(wait, time.Millisecond))
@@ -209,6 +219,12 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 		now := d.offsets()
 		if ask && !d.following() {
 			if wait = pace(); wait <= 0 {
+				if first.IsZero() {
+					first = time.Now()
+				} else if time.Since(first) > deafAfter {
+					s.Close() // attach instead
+					return
+				}
 				tell(s, "follow", d.from)
 				asked = min(2*asked, time.Second)
 				wait = asked

@@ -35,7 +35,9 @@ func (c *conn) Run(ctx context.Context, cmd executor.DurableCommand, from execut
 func (c *conn) run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, attach bool, sink executor.Sink) (executor.End, error) {
 	d := newDelivery(sink, from, attach, c.probed(cmd.Become))
 	d.from = from
+	moved := ""
 	for try := 0; try < 8; try++ {
+		before := d.offsets()
 		out, err := outcomeAttach, error(nil)
 		if !attach {
 			out, err = c.launch(ctx, cmd, d)
@@ -53,11 +55,16 @@ func (c *conn) run(ctx context.Context, cmd executor.DurableCommand, from execut
 		case out == outcomeEnd:
 			return d.end, nil
 		case out == outcomeAbsent && attach:
-			return executor.End{Kind: executor.EndUnknown, Sizes: from}, nil
+			return executor.End{Kind: executor.EndUnknown, Sizes: from, Note: moved}, nil
+		case out == outcomeMoved:
+			attach, moved = true, "the host was booted after the start was asked for, and it was not started again"
 		case out == outcomeTorn && attach:
 			return executor.End{Kind: executor.EndUnknown, Sizes: from, Note: "its claim on the host is empty: the disk was full and it was not started"}, nil
 		case out == outcomeTorn:
 			return executor.End{}, because(executor.ErrRefused, "make room on the host's disk, then start it anew", "the command was not started: the spool's disk on the host was full")
+		}
+		if d.offsets() != before {
+			try = 0 // slow is not stuck
 		}
 		d.again()
 		if err := rest(ctx, time.Duration(try)*100*time.Millisecond); err != nil {
@@ -117,7 +124,7 @@ func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (tex
 			return text{}, err
 		}
 	}
-	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d\n%s\nset --", id, id, script.name, stdin.name, bound(cmd.MaxSpool), script.run)
+	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d %s\n%s\nset --", id, id, script.name, stdin.name, bound(cmd.MaxSpool), sinceText(cmd), script.run)
 	for _, a := range cmd.Args {
 		if strings.ContainsRune(a, 0) {
 			return text{}, because(executor.ErrRefused, "pass it on stdin", "an argument holds a NUL byte")
@@ -131,6 +138,18 @@ func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (tex
 	}
 	body := strings.NewReplacer("@STAGE@", script.stage+stdin.stage, "@MERGE@", merge, "@SETUP@", setup, "@CLEAN@", script.clean+stdin.clean).Replace(launchText)
 	return text{vars, body}, nil
+}
+
+// sinceText tells the launch on which boot, or at what uptime (seconds), the command may be started.
+func sinceText(cmd executor.DurableCommand) string {
+	boot, age := cmd.BootID, time.Duration(0)
+	if !allIn(strings.ToLower(boot), "0123456789abcdef-") {
+		boot = ""
+	}
+	if !cmd.Begun.IsZero() {
+		age = max(0, time.Since(cmd.Begun))
+	}
+	return fmt.Sprintf("t_B=%s t_A=%d", boot, int64(age/time.Second))
 }
 
 func bound(n int64) int64 {

@@ -2,6 +2,7 @@
 # launch.go writes, so a cut upload is a syntax error that runs nothing. The shell that sshd started is itself the wrapper:
 # builtins only, the one fork that a short command pays beside its own is the helper's. POSIX sh.
 #   t_i id  t_f spool file prefix  t_d spool  t_m umask  t_w tail  t_F script file  t_N input file  t_X interpreter  t_q spool bound
+#   t_B t_A boot id of the host when the start was first asked for (where it was known), and how many seconds ago that was
 #   "$@" arguments;  @STAGE@ @MERGE@ @SETUP@ @CLEAN@ are filled in by launch.go
 #
 # State files, 0600 in a 0700 directory, named ID+WHAT (an id has no "+"):
@@ -47,6 +48,8 @@ t_b=- t_T=0 t_s=0 t_u=0
 { read -r t_b </proc/sys/kernel/random/boot_id
 read -r t_x t_x t_x t_x t_x t_s t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_x t_T t_x </proc/$$/stat
 read -r t_u t_x </proc/uptime; } 2>/dev/null
+# Booted since then: it may have been started, and its claim be gone with the disk's cache or /tmp. Whoever attaches will see.
+if [ "$t_B" ] && [ "$t_b" != - ]; then [ "$t_B" = "$t_b" ]; else [ "${t_u%%.*}" -ge "$t_A" ]; fi || { t_say moved; exit; }
 # The commit point. The body runs only when the file was made by us, so t_o tells a full disk from a file that was there.
 t_o=''; set -C
 { t_o=1; echo "claim1 $t_b $$ $t_T $t_s $t_u ."; } 2>/dev/null >"$t_f+run" || {

@@ -18,6 +18,7 @@ type link struct {
 	jump     *place // held for as long as the link lives; nil without a jump host
 	client   *xssh.Client
 	net      *wire
+	boot     atomic.Pointer[string] // the host's boot id, once it was told on this link
 	serverID string
 	took     time.Duration // dial to authenticated
 

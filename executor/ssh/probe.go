@@ -40,6 +40,8 @@ func (c *conn) ask(ctx context.Context, b *executor.BecomeAs, t text, urgent boo
 	k.run(newDeframer(k.nonce, ignore, func(line string) error {
 		if rest, ok := strings.CutPrefix(line, "probe "); ok {
 			c.probed(b)(rest)
+			boot, _, _ := strings.Cut(rest, " ")
+			k.s.link.booted(boot)
 		} else if rest, ok := strings.CutPrefix(line, "fail "); ok {
 			refused = hostRefused(rest)
 		} else if len(lines) < 10_000 {
@@ -109,15 +111,28 @@ func keepFault(f func([]byte) error, fault *error) func([]byte) error {
 	}
 }
 
-// Info implements executor.Conn. What a probe finds is known after the first command.
+// booted remembers the host's boot id: no link outlives a reboot, what is known of the place does.
+func (l *link) booted(id string) {
+	if id != "-" && id != "" {
+		l.boot.Store(&id)
+	}
+}
+
+// Info implements executor.Conn. What a probe finds is known after the first
+// command; the boot id after the first command of this very connection.
 func (c *conn) Info() executor.HostInfo {
 	id, took := c.server()
 	info := executor.HostInfo{ServerID: id, ConnectedIn: took}
+	if l := c.place.live(); l != nil {
+		if boot := l.boot.Load(); boot != nil {
+			info.BootID = *boot
+		}
+	}
 	s := c.spool(nil)
 	if s == nil {
 		return info
 	}
-	info.BootID, info.Spool, info.Durable = s.boot, s.dir, s.durable == "yes"
+	info.Spool, info.Durable = s.dir, s.durable == "yes"
 	info.Follow = map[string]string{"gnu": "inotify", "poll": "poll"}[s.tail]
 	switch s.durable {
 	case "logind":
