@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ var faults = []struct {
 	{"sshd sessions killed", 3, (*chaos).killSessions},
 	{"sshd down", 2, (*chaos).downSSHD},
 	{"wrapper killed", 1, (*chaos).killWrapper},
+	{"helper killed", 2, (*chaos).killHelper},
 }
 
 // storm makes things happen until ctx ends, then lets what is under way finish.
@@ -152,6 +154,31 @@ func (c *chaos) killWrapper(_ context.Context, rng *rand.Rand) error {
 	pid := pids[rng.IntN(len(pids))]
 	c.disturb(of[pid])
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+		return err
+	}
+	return nil
+}
+
+// killHelper kills a running command's helper, which the second field of a "pid1" line in
+// its claim names (see launch.sh). No command may come to harm by that.
+func (c *chaos) killHelper(_ context.Context, rng *rand.Rand) error {
+	var pids []int
+	for _, host := range names(c.lab) {
+		claims, _ := filepath.Glob(filepath.Join(c.lab.Home(host), ".tfw", "*+run"))
+		for _, claim := range claims {
+			text, _ := os.ReadFile(claim)
+			if _, line, ok := strings.Cut(string(text), "\npid1 "); ok && !strings.Contains(line, "\nexit1 ") {
+				f := strings.Fields(line)
+				if pid, err := strconv.Atoi(f[min(1, len(f)-1)]); err == nil && pid > 1 && environment(pid, "LAB_ID") != "" {
+					pids = append(pids, pid)
+				}
+			}
+		}
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	if err := syscall.Kill(pids[rng.IntN(len(pids))], syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 		return err
 	}
 	return nil

@@ -358,12 +358,21 @@ func TestDaemonWrites(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	h := newDurableHost(t)
 	c := h.conn(t)
-	cmd := command("sleep 0.5; echo $$ >$HOME/done")
+	cmd := command("echo >$HOME/up; sleep 0.5; echo $$ >$HOME/done")
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(100*time.Millisecond, cancel)
-	begin := time.Now()
-	if _, err := c.Run(ctx, cmd, executor.Offsets{}, false, &recorder{}); !errors.Is(err, context.Canceled) || time.Since(begin) > 5*time.Second {
-		t.Errorf("%v after %v", err, time.Since(begin))
+	var cancelled time.Time
+	go func() {
+		defer cancel()
+		for range 2000 { // what is not started yet when its upload is cut never is
+			if _, err := os.Stat(h.home + "/up"); err == nil {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		cancelled = time.Now()
+	}()
+	if _, err := c.Run(ctx, cmd, executor.Offsets{}, false, &recorder{}); !errors.Is(err, context.Canceled) || time.Since(cancelled) > 5*time.Second {
+		t.Errorf("%v after %v", err, time.Since(cancelled))
 	}
 	until(t, "the command to end by itself", func() bool { _, err := os.Stat(h.home + "/done"); return err == nil })
 }
