@@ -16,7 +16,8 @@ func newInventory(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "inventory", Short: "Check the inventory file, and reckon with sets of hosts",
 		Example: "  tfwctl inventory check\n  tfwctl inventory status\n  tfwctl inventory expand 'dut[01-24/2],gw'",
-	}, newInventoryCheck(a), newInventoryStatus(a), newInventoryExpand(a), newInventoryFold(a))
+	}, newInventoryCheck(a), newInventoryStatus(a), newInventoryExpand(a), newInventoryFold(a),
+		newInventoryConvert(a), newInventorySchema(a))
 }
 
 func newInventoryCheck(a *app) *cobra.Command {
@@ -180,4 +181,35 @@ func (a *app) localPlugins(file string) ([]string, error) {
 		return nil, err
 	}
 	return registry.Names(), nil
+}
+
+func newInventoryConvert(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "convert [FILE]", Short: "Print an inventory in tfw's own format",
+		Long:    "Read an Ansible inventory (YAML, the JSON of ansible-inventory --list, or an executable that prints it), or one of tfw's own, and print it in tfw's own format.",
+		Example: "  tfwctl inventory convert hosts.yml >inventory.yaml", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inv, _, err := a.loadInventory(cmd, args)
+			if err != nil {
+				return err
+			}
+			text, err := inventory.Convert(inv)
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(text)
+			return err
+		},
+	}
+}
+
+func newInventorySchema(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of inventory files, for editors",
+		Example: "  tfwctl inventory schema >inventory.schema.json", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(append(inventory.JSONSchema(), '\n'))
+			return err
+		},
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tfw/cmd/tfwctl/lines"
 	"tfw/executor"
 )
 
@@ -12,19 +13,18 @@ import (
 func summary(run *executor.Run, p func(code, text string) string) string {
 	var parts []string
 	for _, v := range []executor.Verdict{executor.Passed, executor.Failed, executor.Errored, executor.TimedOut, executor.Cancelled, executor.Skipped, ""} {
-		var names, reasons []string
+		var alike reasons
 		for _, h := range run.Hosts {
 			if h.Verdict == v {
-				names = append(names, h.Host)
-				reasons = append(reasons, ownWords(h))
+				alike.add(h)
 			}
 		}
-		if len(names) == 0 {
+		if alike.hosts == 0 {
 			continue
 		}
-		part := fmt.Sprintf("%d %s", len(names), word(v, run))
+		part := fmt.Sprintf("%d %s", alike.hosts, word(v, run))
 		if v != executor.Passed {
-			part += " (" + fold(names) + common(reasons) + ")"
+			part += " (" + alike.String() + ")"
 		}
 		parts = append(parts, p(verdictColour(v), part))
 	}
@@ -45,17 +45,41 @@ func word(v executor.Verdict, run *executor.Run) string {
 	return strings.ReplaceAll(string(v), "_", " ")
 }
 
-// common is the reason that all share; with several, the first and how many more there are.
-func common(reasons []string) string {
-	kinds := map[string]bool{}
-	for _, r := range reasons {
-		kinds[r] = true
+// reasons are the hosts of one verdict, those with the same reason together.
+type reasons struct {
+	hosts int
+	order []string
+	names map[string][]string
+}
+
+func (r *reasons) add(h executor.HostResult) {
+	why := ownWords(h)
+	if r.names == nil {
+		r.names = map[string][]string{}
 	}
-	switch {
-	case reasons[0] == "":
-		return ""
-	case len(kinds) == 1:
-		return ": " + reasons[0]
+	if r.names[why] == nil {
+		r.order = append(r.order, why)
 	}
-	return fmt.Sprintf(": %s, and %d other reasons", reasons[0], len(kinds)-1)
+	r.names[why] = append(r.names[why], h.Host)
+	r.hosts++
+}
+
+// shownReasons bounds a summary; the rest is for tfwctl show.
+const shownReasons = 4
+
+// String is "dut[01-02]: exit status 1; dut04: exit status 3".
+func (r *reasons) String() string {
+	var parts []string
+	for i, why := range r.order {
+		if i == shownReasons {
+			parts = append(parts, fmt.Sprintf("and %d more reasons, see: tfwctl show last", len(r.order)-i))
+			break
+		}
+		part := fold(r.names[why])
+		if why != "" {
+			part += ": " + string(lines.Safe([]byte(strings.ReplaceAll(why, "\n", " "))))
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
 }
