@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir: filepath.Join("testdata", "script"), RequireUniqueNames: true,
 				Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, way) },
-				Deadline: time.Now().Add(60 * time.Second),
+				Deadline: time.Now().Add(5 * time.Minute),
 				Cmds:     scriptCommands(lab),
 			})
 		})
@@ -49,7 +49,7 @@ func TestLocalScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "local"), RequireUniqueNames: true,
 		Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, "embedded") },
-		Deadline: time.Now().Add(60 * time.Second),
+		Deadline: time.Now().Add(5 * time.Minute),
 		Cmds:     scriptCommands(lab),
 	})
 }
@@ -77,6 +77,7 @@ func setUp(t *testing.T, e *testscript.Env, lab *executortest.Lab, way string) e
 	}
 	e.Defer(func() { os.RemoveAll(home) })
 	e.Setenv("HOME", home)
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else every command sleeps for a second at its end
 	e.Setenv("XDG_STATE_HOME", filepath.Join(home, "state"))
 	e.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 	e.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
