@@ -110,7 +110,7 @@ func apiConfig(version string) huma.Config {
 			Tags: []*huma.Tag{
 				{Name: "runs", Description: "one method on one target"}, {Name: "hosts", Description: "who there is"},
 				{Name: "catalogue", Description: "what can be run"}, {Name: "slaves", Description: "the calls that came first"},
-				{Name: "tokens"}, {Name: "artifacts"}, {Name: "controller"},
+				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases"}, {Name: "tokens"}, {Name: "artifacts"}, {Name: "controller"},
 			},
 		},
 		Formats:                      map[string]huma.Format{"application/json": strictJSON, "json": strictJSON},

@@ -44,6 +44,7 @@ type Problem struct {
 type ProblemError struct {
 	Location string `json:"location,omitempty" doc:"path of the faulty thing" example:"body.parameters.command"`
 	Message  string `json:"message"`
+	Fix      string `json:"fix,omitempty" doc:"what to do about it"`
 }
 
 // Error is the detail and every single fault, for a person.

@@ -11,12 +11,13 @@ import (
 	"tfw/executor"
 )
 
-// routes registers everything there is. Rooms that come later (test plans,
-// leases, audit) add their own file of routes and one line here.
+// routes registers everything there is. Rooms that come later (reports
+// of results) add their own file of routes and one line here.
 func (s *Server) routes() {
 	s.slaveRoutes()
 	s.runRoutes()
 	s.logRoute()
+	s.testplanRoutes()
 	s.hostRoutes()
 	s.catalogueRoutes()
 	s.tokenRoutes()

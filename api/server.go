@@ -59,6 +59,7 @@ var _ Executor = (*executor.Executor)(nil)
 type Config struct {
 	Executor  Executor
 	Plugins   *plugins.Registry
+	Plans     Plans                  // nil: the routes of test plans are not there
 	Inventory func() InventoryStatus // nil: the route is not there
 	Ready     func() error           // why the controller takes no runs; nil: always ready
 	Log       *slog.Logger           // nil: nothing is logged

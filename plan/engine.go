@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -293,29 +294,44 @@ func find(tx executor.Tx, p executor.Principal, id string) (string, error) {
 	return found[0], nil
 }
 
-// TestPlans lists test plans, newest first.
-func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int) ([]TestPlan, error) {
+// TestPlans gives a page of test plans, newest first, and the marker of the next page, "" at the end.
+// limit is 50 when it is not from 1 to 1000.
+func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int, marker string) (all []TestPlan, next string, err error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 50
 	}
-	all := []TestPlan{}
-	err := e.cfg.Store.View(ctx, func(tx executor.Tx) error {
-		all = all[:0]
+	if _, wrong := strconv.ParseUint(marker, 16, 64); marker != "" && wrong != nil {
+		return nil, "", fmt.Errorf("%w: marker: no page begins there (leave it out for the first one)", executor.ErrBadRequest)
+	}
+	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
+		all, next = []TestPlan{}, ""
 		var failed error
-		err := tx.Range(tableOrder, "", true, func(_ string, id []byte) bool {
+		err := tx.Range(tableOrder, marker, true, func(place string, id []byte) bool {
 			r, err := load(tx, string(id))
 			if err != nil {
 				failed = err
 				return false
 			}
-			if visible(p, r) {
-				all = append(all, r.TestPlan)
+			if !visible(p, r) {
+				return true
 			}
-			return len(all) < limit
+			if len(all) == limit {
+				next = place
+				return false
+			}
+			all = append(all, r.TestPlan)
+			return true
 		})
 		return errors.Join(err, failed)
 	})
-	return all, err
+	return all, next, err
+}
+
+// Idle reports whether no test plan is on its way in this process.
+func (e *Engine) Idle() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.walks) == 0
 }
 
 // Cancel asks a test plan to end: its runs are cancelled with proof, then its finally steps run.

@@ -1,5 +1,5 @@
 // Package controller wires the rooms into one running controller: inventory,
-// store, SSH transport, plugins, executor and the REST API. tfwd is one in a
+// store, SSH transport, plugins, executor, test plans and the REST API. tfwd is one in a
 // process of its own; tfwctl starts one in its process when there is no other.
 package controller
 
@@ -21,6 +21,7 @@ import (
 	"tfw/executor/bolt"
 	"tfw/executor/ssh"
 	"tfw/inventory"
+	"tfw/plan"
 	"tfw/plugins"
 )
 
@@ -63,6 +64,7 @@ type Controller struct {
 	registry  *plugins.Registry
 	live      *inventory.Live
 	exec      *executor.Executor
+	plans     *plan.Engine
 	hook      atomic.Pointer[executor.Executor] // exec, for the inventory's watcher
 	server    *api.Server
 	cert      atomic.Pointer[tls.Certificate]
@@ -92,7 +94,7 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	background, stop := context.WithCancel(context.Background())
 	c := &Controller{cfg: cfg, log: cfg.Log, stop: stop, failed: make(chan error, 4)}
 	for _, step := range []func(ctx context.Context) error{
-		c.openStore, c.readPlugins, c.readInventory, c.makeExecutor, c.serve,
+		c.openStore, c.readPlugins, c.readInventory, c.makeExecutor, c.makePlans, c.serve,
 	} {
 		if err := step(ctx); err != nil {
 			stop()
@@ -170,6 +172,12 @@ func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 	return c.exec.Recover(ctx)
 }
 
+// makePlans takes up the test plans that were under way; their runs are under way again already.
+func (c *Controller) makePlans(ctx context.Context) error {
+	c.plans = plan.New(plan.Config{Executor: c.exec, Store: c.store, Plugins: c.registry, Inventory: c.live.Current, Log: c.log})
+	return c.plans.Recover(ctx)
+}
+
 // Addr is the address of the REST API, nil when it is on the socket only.
 func (c *Controller) Addr() net.Addr {
 	if c.http == nil {
@@ -192,8 +200,11 @@ func (c *Controller) URL() string {
 // Failed gives the error of a listener that broke; the controller is of no use then.
 func (c *Controller) Failed() <-chan error { return c.failed }
 
-// Idle reports whether no run is under way.
+// Idle reports whether no run and no test plan is under way.
 func (c *Controller) Idle(ctx context.Context) (bool, error) {
+	if !c.plans.Idle() {
+		return false, nil
+	}
 	for _, state := range []executor.State{executor.Running, executor.Queued} {
 		runs, _, err := c.exec.Runs(ctx, executor.Local("tfw"), executor.RunFilter{State: state, Limit: 1})
 		if err != nil || len(runs) > 0 {
@@ -218,6 +229,9 @@ func (c *Controller) Close(ctx context.Context) error {
 func (c *Controller) close(ctx context.Context) error {
 	var errs []error
 	c.stop()
+	if c.plans != nil { // before the executor: it waits for runs
+		errs = append(errs, c.plans.Drain(ctx))
+	}
 	if c.exec != nil {
 		errs = append(errs, c.exec.Drain(ctx))
 	}

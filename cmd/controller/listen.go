@@ -54,7 +54,7 @@ func loopback(host string) bool {
 func (c *Controller) serve(ctx context.Context) error {
 	var err error
 	c.server, err = api.New(api.Config{
-		Executor: c.exec, Plugins: c.registry, Inventory: c.status, Ready: c.store.Health, Log: c.log,
+		Executor: c.exec, Plans: c.plans, Plugins: c.registry, Inventory: c.status, Ready: c.store.Health, Log: c.log,
 		Version: c.cfg.Version, Auth: !c.cfg.NoAuth, ArtifactLimit: c.cfg.ArtifactLimit,
 	})
 	if err != nil {
