@@ -10,7 +10,7 @@ import (
 
 	"tfw/api"
 	"tfw/executor"
-	"tfw/plan"
+	testplan "tfw/plan"
 )
 
 func newPlan(a *app) *cobra.Command {
@@ -75,7 +75,7 @@ The exit status is that of the plan's verdict.`,
 			if s.IdempotencyKey = key; key == "" {
 				s.IdempotencyKey = rand.Text() // so that asking again after a lost answer is safe
 			}
-			return a.beginPlan(cmd, detach, func(client *api.Client) (*plan.TestPlan, error) {
+			return a.beginPlan(cmd, detach, func(client *api.Client) (*testplan.TestPlan, error) {
 				t, err := client.SubmitTestplan(cmd.Context(), s)
 				return t, a.planFaults(s, err)
 			})
@@ -95,7 +95,7 @@ func newPlanResume(a *app) *cobra.Command {
 		Example: "  tfwctl plan resume last",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.beginPlan(cmd, detach, func(client *api.Client) (*plan.TestPlan, error) {
+			return a.beginPlan(cmd, detach, func(client *api.Client) (*testplan.TestPlan, error) {
 				return client.ResumeTestplan(cmd.Context(), args[0])
 			})
 		},
@@ -141,9 +141,9 @@ func newPlanList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, next := []plan.TestPlan{}, ""
+			all, next := []testplan.TestPlan{}, ""
 			for more := true; more && len(all) < limit; more = next != "" {
-				var page []plan.TestPlan
+				var page []testplan.TestPlan
 				if page, next, err = client.Testplans(cmd.Context(), min(limit-len(all), 1000), next); err != nil {
 					return err
 				}

@@ -12,22 +12,22 @@ import (
 
 	"tfw/api"
 	"tfw/inventory"
-	"tfw/plan"
+	testplan "tfw/plan"
 )
 
 // maxPlanFiles bounds how many plans are sent along for one that uses them.
 const maxPlanFiles = 200
 
 // readPlan reads a plan, the plans it uses, and the parameters as the plan declares them.
-func (a *app) readPlan(file string, words []string) (plan.Submission, error) {
+func (a *app) readPlan(file string, words []string) (testplan.Submission, error) {
 	text, err := a.readInput("plan", file)
 	if err != nil {
-		return plan.Submission{}, usageError{strings.TrimPrefix(err.Error(), "--plan: ")}
+		return testplan.Submission{}, usageError{strings.TrimPrefix(err.Error(), "--plan: ")}
 	}
-	s := plan.Submission{File: file, Plan: string(text)}
-	parsed, err := plan.Parse(file, text)
+	s := testplan.Submission{File: file, Plan: string(text)}
+	parsed, err := testplan.Parse(file, text)
 	if err != nil { // all faults are told at once, by the check
-		parsed = &plan.Plan{}
+		parsed = &testplan.Plan{}
 	}
 	if s.Files, err = readUsed(filepath.Dir(file), parsed); err != nil {
 		return s, err
@@ -38,7 +38,7 @@ func (a *app) readPlan(file string, words []string) (plan.Submission, error) {
 
 // readUsed reads the plans that a plan uses, and those that they use: relative to
 // the first one's directory. What is not there is left for the check to tell, with its place.
-func readUsed(dir string, top *plan.Plan) (map[string]string, error) {
+func readUsed(dir string, top *testplan.Plan) (map[string]string, error) {
 	files := map[string]string{}
 	for todo := top.Files(); len(todo) > 0; todo = todo[1:] {
 		name := todo[0]
@@ -56,7 +56,7 @@ func readUsed(dir string, top *plan.Plan) (map[string]string, error) {
 			return nil, usageError{err.Error()}
 		}
 		files[name] = string(text)
-		if inner, err := plan.Parse(name, text); err == nil {
+		if inner, err := testplan.Parse(name, text); err == nil {
 			todo = append(todo, inner.Files()...)
 		}
 	}
@@ -64,7 +64,7 @@ func readUsed(dir string, top *plan.Plan) (map[string]string, error) {
 }
 
 // planParams reads name=value as the type that the plan gives the name, and name:=json.
-func planParams(p *plan.Plan, words []string) (map[string]any, error) {
+func planParams(p *testplan.Plan, words []string) (map[string]any, error) {
 	types := map[string]string{}
 	for _, q := range p.Parameters {
 		types[q.Name] = q.Type
@@ -117,12 +117,12 @@ func paramOf(kind, text string) (any, error) {
 }
 
 // planFaults shows the faults of a plan with their lines, where err holds them.
-func (a *app) planFaults(s plan.Submission, err error) error {
+func (a *app) planFaults(s testplan.Submission, err error) error {
 	var p *api.Problem
 	if err == nil || !errors.As(err, &p) || len(p.Errors) == 0 {
 		return err
 	}
-	wrong := plan.Problems{}
+	wrong := testplan.Problems{}
 	for _, e := range p.Errors {
 		one, ok := placeOf(s, e)
 		if !ok {
@@ -134,7 +134,7 @@ func (a *app) planFaults(s plan.Submission, err error) error {
 }
 
 // printFaults shows faults, and gives the error that ends the program.
-func (a *app) printFaults(file string, wrong plan.Problems) error {
+func (a *app) printFaults(file string, wrong testplan.Problems) error {
 	if a.setting.output.value != "table" {
 		if err := a.emit(wrong, nil); err != nil {
 			return err
@@ -146,8 +146,8 @@ func (a *app) printFaults(file string, wrong plan.Problems) error {
 }
 
 // placeOf finds the line that FILE:LINE:COLUMN means in what was sent.
-func placeOf(s plan.Submission, e api.ProblemError) (plan.Problem, bool) {
-	one := plan.Problem{Message: e.Message, Fix: e.Fix, Severity: inventory.SeverityError}
+func placeOf(s testplan.Submission, e api.ProblemError) (testplan.Problem, bool) {
+	one := testplan.Problem{Message: e.Message, Fix: e.Fix, Severity: inventory.SeverityError}
 	texts := map[string]string{s.File: s.Plan}
 	for name, text := range s.Files {
 		texts[name] = text

@@ -13,11 +13,11 @@ import (
 
 	"tfw/api"
 	"tfw/executor"
-	"tfw/plan"
+	testplan "tfw/plan"
 )
 
 // beginPlan starts a test plan, shows it, and gives the exit status as an error.
-func (a *app) beginPlan(cmd *cobra.Command, detach bool, begin func(*api.Client) (*plan.TestPlan, error)) error {
+func (a *app) beginPlan(cmd *cobra.Command, detach bool, begin func(*api.Client) (*testplan.TestPlan, error)) error {
 	ctx := cmd.Context()
 	if detach {
 		if err := a.keep(ctx); err != nil {
@@ -47,10 +47,10 @@ func (a *app) beginPlan(cmd *cobra.Command, detach bool, begin func(*api.Client)
 }
 
 // attendPlan follows a test plan to its end.
-func (a *app) attendPlan(ctx context.Context, client *api.Client, t *plan.TestPlan, signals <-chan os.Signal) error {
+func (a *app) attendPlan(ctx context.Context, client *api.Client, t *testplan.TestPlan, signals <-chan os.Signal) error {
 	table := a.setting.output.value == "table"
 	w := &planWatch{a: a, client: client, id: t.ID, events: make(chan planEvent, 256), slots: make(chan struct{}, maxFollowed),
-		live: a.newLive(true, false), quiet: !table, seen: map[string]planSeen{}, runs: map[executor.RunID]bool{}, plans: map[string]*plan.TestPlan{}, open: map[string]int{}}
+		live: a.newLive(true, false), quiet: !table, seen: map[string]planSeen{}, runs: map[executor.RunID]bool{}, plans: map[string]*testplan.TestPlan{}, open: map[string]int{}}
 	ended, err := w.follow(ctx, signals)
 	if errors.Is(err, errLeft) {
 		return statusError(exitCancelled)
@@ -98,7 +98,7 @@ type planWatch struct {
 	readers int // that have not said that they are over
 	seen    map[string]planSeen
 	runs    map[executor.RunID]bool
-	plans   map[string]*plan.TestPlan // as last seen, by the steps that hold them
+	plans   map[string]*testplan.TestPlan // as last seen, by the steps that hold them
 	open    map[string]int            // logs of a step that are still being read
 	err     error
 }
@@ -112,7 +112,7 @@ type planSeen struct {
 // planEvent is one of: a test plan that changed, an entry of a run's log, what went wrong, or a reader's end.
 type planEvent struct {
 	source
-	plan  *plan.TestPlan
+	plan  *testplan.TestPlan
 	entry *api.LogEntry
 	err   error
 	over  bool
@@ -126,7 +126,7 @@ type source struct {
 	label  string // what stands before the host
 }
 
-func (w *planWatch) follow(ctx context.Context, signals <-chan os.Signal) (*plan.TestPlan, error) {
+func (w *planWatch) follow(ctx context.Context, signals <-chan os.Signal) (*testplan.TestPlan, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer w.work.Wait()
 	defer stop()

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"tfw/executor"
-	"tfw/plan"
+	testplan "tfw/plan"
 )
 
 // show takes one event.
@@ -58,7 +58,7 @@ func (w *planWatch) say(format string, args ...any) {
 }
 
 // changed tells what is new about a test plan, and follows the runs and plans that are new.
-func (w *planWatch) changed(ctx context.Context, t *plan.TestPlan, within string) {
+func (w *planWatch) changed(ctx context.Context, t *testplan.TestPlan, within string) {
 	if w.plans[within] == nil {
 		w.say("test plan %s (%s)", t.ID, t.Name)
 	}
@@ -74,7 +74,7 @@ func (w *planWatch) changed(ctx context.Context, t *plan.TestPlan, within string
 	}
 }
 
-func (w *planWatch) begun(name string, s *plan.StepState, t *plan.TestPlan) {
+func (w *planWatch) begun(name string, s *testplan.StepState, t *testplan.TestPlan) {
 	before := w.seen[name]
 	if before.state != "" || s.Started.IsZero() {
 		return
@@ -88,7 +88,7 @@ func (w *planWatch) begun(name string, s *plan.StepState, t *plan.TestPlan) {
 	w.say("step %s: running %s%s", name, s.Uses, on)
 }
 
-func (w *planWatch) cell(ctx context.Context, from source, s *plan.StepState, c plan.CellState) {
+func (w *planWatch) cell(ctx context.Context, from source, s *testplan.StepState, c testplan.CellState) {
 	label := from.step
 	if c.Cell != "" {
 		label += "[" + c.Cell + "]"
@@ -112,7 +112,7 @@ func (w *planWatch) cell(ctx context.Context, from source, s *plan.StepState, c 
 	w.say("step %s: %s", label, w.painted(c.Verdict))
 }
 
-func (w *planWatch) ended(name string, s *plan.StepState) {
+func (w *planWatch) ended(name string, s *testplan.StepState) {
 	before := w.seen[name]
 	if s.State != executor.Done || before.state == executor.Done || w.open[name] > 0 {
 		return

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"tfw/executor"
-	"tfw/plan"
+	testplan "tfw/plan"
 )
 
-func (a *app) printPlans(all []plan.TestPlan, more bool) error {
+func (a *app) printPlans(all []testplan.TestPlan, more bool) error {
 	if len(all) == 0 {
 		a.say("no test plans (start one with: tfwctl plan run FILE)")
 		return nil
@@ -33,7 +33,7 @@ func (a *app) printPlans(all []plan.TestPlan, more bool) error {
 }
 
 // stepCounts is how many steps are done, of how many.
-func stepCounts(t *plan.TestPlan) string {
+func stepCounts(t *testplan.TestPlan) string {
 	done := 0
 	for _, s := range t.Steps {
 		if s.State == executor.Done {
@@ -59,7 +59,7 @@ func tookBetween(from, to time.Time) string {
 }
 
 // showTestplan prints a test plan for people.
-func (a *app) showTestplan(t *plan.TestPlan) error {
+func (a *app) showTestplan(t *testplan.TestPlan) error {
 	p := a.painter(a.out)
 	a.field("test plan", t.ID)
 	a.field("name", t.Name)
@@ -91,7 +91,7 @@ func sortedKeys[T any](m map[string]T) []string {
 }
 
 // stepGrid is a row for each step, and below it one for each cell of a matrix.
-func stepGrid(t *plan.TestPlan) grid {
+func stepGrid(t *testplan.TestPlan) grid {
 	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6}
 	for i := range t.Steps {
 		s := &t.Steps[i]
@@ -115,12 +115,12 @@ func stepGrid(t *plan.TestPlan) grid {
 	return g
 }
 
-func hasCells(s *plan.StepState) bool {
+func hasCells(s *testplan.StepState) bool {
 	return len(s.Cells) > 1 || len(s.Cells) == 1 && s.Cells[0].Cell != ""
 }
 
 // runsOf names where the details of a cell are: its last run and how many there were before, or its nested plan.
-func runsOf(c plan.CellState) string {
+func runsOf(c testplan.CellState) string {
 	switch n := len(c.Runs); {
 	case c.Plan != "":
 		return "plan " + c.Plan
@@ -134,7 +134,7 @@ func runsOf(c plan.CellState) string {
 }
 
 // planSummary is one line about how a test plan went.
-func planSummary(t *plan.TestPlan, p func(code, text string) string) string {
+func planSummary(t *testplan.TestPlan, p func(code, text string) string) string {
 	state := planCell(t.State, t.Verdict)
 	line := fmt.Sprintf("test plan %s (%s): %s", t.ID, t.Name, p(state.colour, strings.ReplaceAll(state.text, "_", " ")))
 	if t.Reason != "" {
@@ -152,8 +152,8 @@ func (a *app) showPlanFile(file string) error {
 	if err != nil {
 		return usageError{err.Error()}
 	}
-	parsed, err := plan.Parse(file, text)
-	var wrong plan.Problems
+	parsed, err := testplan.Parse(file, text)
+	var wrong testplan.Problems
 	if errors.As(err, &wrong) {
 		return a.printFaults(file, wrong)
 	}
@@ -184,11 +184,11 @@ type planStep struct {
 	Part  string   `json:"part"`  // steps, on_failure or finally
 }
 
-func stepsOf(p *plan.Plan) []planStep {
+func stepsOf(p *testplan.Plan) []planStep {
 	all := []planStep{}
 	for _, group := range []struct {
 		part  string
-		steps []*plan.Step
+		steps []*testplan.Step
 	}{{"steps", p.Steps}, {"on_failure", p.OnFailure}, {"finally", p.Finally}} {
 		for _, s := range group.steps {
 			all = append(all, planStep{s.Name, s.Uses(), s.On, append([]string{}, s.After()...), group.part})
