@@ -66,12 +66,12 @@ func (b *bar) draw(i int, more string) {
 	if w := width(b.f); w > 0 {
 		line = text.Trim(line, w-1)
 	}
-	b.f.WriteString("\r" + line + "\x1b[K")
+	fmt.Fprint(b.f, "\r" + line + "\x1b[K")
 }
 
 func (b *bar) hide() {
 	if b != nil && !b.shown.IsZero() {
-		b.f.WriteString("\r\x1b[K")
+		fmt.Fprint(b.f, "\r\x1b[K")
 		b.shown = time.Time{}
 	}
 }

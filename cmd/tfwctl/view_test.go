@@ -49,7 +49,7 @@ func TestShort(t *testing.T) {
 		3*time.Hour + 2*time.Minute: "3h02m", 72 * time.Hour: "3d",
 	} {
 		if got := short(d); got != want {
-			t.Errorf("%s: got %s, want %s", time.Duration(d), got, want)
+			t.Errorf("%s: got %s, want %s", d, got, want)
 		}
 	}
 }
