@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,11 +35,27 @@ var faults = []struct {
 }
 
 // storm makes things happen until ctx ends, then lets what is under way finish.
+// CHAOS_ONLY is a regular expression over the faults' names: the others stay away.
 func (c *chaos) storm(ctx context.Context, rng *rand.Rand) {
 	defer c.pending.Wait()
+	only, err := regexp.Compile(os.Getenv("CHAOS_ONLY"))
+	if err != nil {
+		c.wrong("CHAOS_ONLY: %v", err)
+		return
+	}
+	faults := slices.Clone(faults)
+	for i := range faults {
+		if !only.MatchString(faults[i].name) {
+			faults[i].weight = 0
+		}
+	}
 	total := 0
 	for _, f := range faults {
 		total += f.weight
+	}
+	if total == 0 {
+		c.wrong("CHAOS_ONLY=%s matches no fault", only)
+		return
 	}
 	for pause(ctx, time.Duration(50+rng.IntN(700))*time.Millisecond) {
 		pick := rng.IntN(total)

@@ -134,7 +134,8 @@ func (c *chaos) nothingLeft(ctx context.Context) {
 	if slack := 8.0; fdsAfter > fds+slack || goroutinesAfter > goroutines+slack {
 		c.wrong("grew while nothing was left to do: %v to %v descriptors, %v to %v goroutines", fds, fdsAfter, goroutines, goroutinesAfter)
 	}
-	c.eventually(ctx, 90*time.Second, "spooled", c.spooled)
+	// What a killed tfwd could not tell waits for a sweep of its successor, and that for one of the pool: a minute each.
+	c.eventually(ctx, 150*time.Second, "spooled", c.spooled)
 	c.eventually(ctx, 20*time.Second, "processes of runs", c.running)
 	if err := d.stop(); err != nil {
 		c.wrong("%v", err)

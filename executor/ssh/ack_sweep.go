@@ -18,28 +18,33 @@ func (t *Transport) sweeper() {
 	for {
 		select {
 		case <-tick.C:
-			t.sweepAll(t.ctx, sweepTimeout)
+			t.sweepAll(t.ctx, sweepTimeout, true)
 		case <-t.ctx.Done():
 			return
 		}
 	}
 }
 
-// sweepAll sweeps the hosts that there is a connection to. A failure is for the next time.
-func (t *Transport) sweepAll(ctx context.Context, limit time.Duration) {
+// sweepAll sweeps the hosts that there is a connection to, and with dial those whose
+// connection broke before they were told. A failure is for the next time.
+func (t *Transport) sweepAll(ctx context.Context, limit time.Duration, dial bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wg sync.WaitGroup
 	few := make(chan struct{}, 16)
 	for _, p := range t.allPlaces() {
-		if p.live() == nil || !p.acks().any() {
+		if !p.acks().any() || p.live() == nil && !dial {
 			continue
 		}
 		few <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-few }()
 			c := &conn{t: t, place: p, inv: &inventory.Host{Name: p.set.name}}
-			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+			err := p.connect(ctx)
+			if err == nil {
+				err = c.sweep(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
 				t.opt.Logger.Debug("acknowledged commands could not be forgotten yet", "host", p.set.name, "error", err)
 			}
 		})

@@ -226,6 +226,24 @@ func TestAttachResumes(t *testing.T) {
 	}
 }
 
+// TestAcknowledgeAfterACut: a host whose connection broke before it was told is told over another.
+func TestAcknowledgeAfterACut(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("echo bytes")
+	mustRun(t, c, cmd)
+	c.Acknowledge(cmd.ID)
+	c.place.breakAll(errIdle)
+	h.tr.sweepAll(within(t, 10*time.Second), time.Second, false)
+	if got := h.files(cmd.ID); len(got) < 2 {
+		t.Errorf("no connection, and yet only %v", got)
+	}
+	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
+	if got := h.files(cmd.ID); len(got) != 1 || got[0] != "ack" {
+		t.Errorf("left on the host: %v", got)
+	}
+}
+
 func TestAcknowledge(t *testing.T) {
 	h := newDurableHost(t)
 	c := h.conn(t)

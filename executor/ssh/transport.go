@@ -110,7 +110,7 @@ func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
-	t.sweepAll(context.Background(), closeSweep)
+	t.sweepAll(context.Background(), closeSweep, false)
 	t.stop()
 	for _, p := range t.allPlaces() {
 		p.breakAll(errClosed)
