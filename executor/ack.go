@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/sourcegraph/conc/pool"
+
 	"tfw/inventory"
 )
 
@@ -72,11 +74,15 @@ func (e *Executor) sweepOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	callers := pool.New().WithMaxGoroutines(16) // hosts that do not answer hold up no others
 	for key, all := range untold {
-		if err := e.tell(ctx, key, all); err != nil {
-			e.log.Debug("host not told yet what is stored", "host", all[0].ID.Host, "error", err)
-		}
+		callers.Go(func() {
+			if err := e.tell(ctx, key, all); err != nil {
+				e.log.Debug("host not told yet what is stored", "host", all[0].ID.Host, "error", err)
+			}
+		})
 	}
+	callers.Wait()
 	return e.forget(ctx, done)
 }
 

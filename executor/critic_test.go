@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 // TestAnOperationThatNeverBeganKeepsItsPlace: the identity of a command on its host
@@ -146,5 +147,40 @@ func TestCancelBeforeTheFirstWriteIsNotLost(t *testing.T) {
 	run := l.wait(l.submit(request("sh", shParams{"hang"})))
 	if run.Verdict != executor.Cancelled || !strings.Contains(run.Cancel, "too late?") {
 		t.Errorf("%+v", run)
+	}
+}
+
+// TestADamagedRecordKeepsNobodyElseFromGoingOn: tfwd has to start.
+func TestADamagedRecordKeepsNobodyElseFromGoingOn(t *testing.T) {
+	l := newLab(t, "h1")
+	good := l.submit(request("sh", shParams{"say begun\npause 300"}))
+	l.untilLog(good, "begun", 1)
+	l.drain()
+	err := l.store.Update(t.Context(), func(tx executor.Tx) error {
+		if err := tx.Put("runs", "aaaaaaaaaaaa", []byte("{damaged")); err != nil {
+			return err
+		}
+		return tx.Put("runs.open", "aaaaaaaaaaaa", []byte("{}"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.start(l.store)
+	if run := l.wait(good); run.Verdict != executor.Passed {
+		t.Errorf("%+v", run)
+	}
+}
+
+// TestARequestSentAgainGetsItsAnswer also where it would be refused by now.
+func TestARequestSentAgainGetsItsAnswer(t *testing.T) {
+	l := newLab(t, "h1")
+	req := request("sh", shParams{"say x"})
+	req.IdempotencyKey = "k"
+	first := l.wait(l.submit(req))
+	if _, err := l.SetState(t.Context(), me, "h1", inventory.Maintenance, "eth1 dead"); err != nil {
+		t.Fatal(err)
+	}
+	if again := l.submit(req); again.ID != first.ID {
+		t.Errorf("got run %s, want %s", again.ID, first.ID)
 	}
 }

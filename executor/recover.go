@@ -34,7 +34,11 @@ func (e *Executor) Recover(ctx context.Context) error {
 		a, err := e.revive(ctx, id)
 		if err != nil {
 			e.log.Error("cannot take up a run", "run", id, "error", err)
-			if err := e.giveUp(ctx, id, err); err != nil {
+			err := e.giveUp(ctx, id, err)
+			switch {
+			case errors.As(err, new(*json.SyntaxError)): // one damaged record must not keep every run from going on
+				e.log.Error("the record of a run is damaged, it is left as it is", "run", id, "error", err)
+			case err != nil:
 				return fmt.Errorf("run %s: %w", id, err)
 			}
 			continue

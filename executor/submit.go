@@ -27,6 +27,13 @@ type keyRecord struct {
 // wraps [ErrBadRequest], [ErrForbidden], [ErrNotFound], [ErrLeased] or [ErrDraining], or plugins.ErrUnknown;
 // no host was touched then. With an IdempotencyKey seen before the first run is returned.
 func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, error) {
+	known, err := e.replayed(ctx, p, req)
+	if err != nil {
+		return nil, err
+	}
+	if known != "" {
+		return e.Run(ctx, p, string(known))
+	}
 	a, err := e.prepare(p, req)
 	if err != nil {
 		return nil, err
@@ -35,7 +42,7 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: err.Error()})
 		return nil, err
 	}
-	known, err := e.record(ctx, p, req, a)
+	known, err = e.record(ctx, p, req, a)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +54,31 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 		return nil, err
 	}
 	return answer, nil
+}
+
+// replayed gives the run that the request's idempotency key made before: a request
+// that is sent again gets its answer even where the inventory, a lease or a drain would refuse it now.
+func (e *Executor) replayed(ctx context.Context, p Principal, req Request) (known RunID, err error) {
+	if req.IdempotencyKey == "" || !p.May(Operator) {
+		return "", nil
+	}
+	err = e.view(ctx, func(tx Tx) error {
+		known, err = keyed(tx, p, req)
+		return err
+	})
+	return known, err
+}
+
+func keyed(tx Tx, p Principal, req Request) (RunID, error) {
+	var k keyRecord
+	ok, err := get(tx, tableKeys, p.Name+"\x00"+req.IdempotencyKey, &k)
+	switch {
+	case err != nil || !ok:
+		return "", err
+	case k.Print != requestPrint(req):
+		return "", fmt.Errorf("idempotency key of run %s: %w", k.Run, ErrReplayedKey)
+	}
+	return k.Run, nil
 }
 
 // prepare makes the run out of the request without touching the store or a host.
@@ -128,16 +160,8 @@ func (e *Executor) record(ctx context.Context, p Principal, req Request, a *acti
 	err = e.store.Update(ctx, func(tx Tx) error {
 		known = ""
 		if req.IdempotencyKey != "" {
-			var k keyRecord
-			ok, err := get(tx, tableKeys, p.Name+"\x00"+req.IdempotencyKey, &k)
-			switch {
-			case err != nil:
+			if known, err = keyed(tx, p, req); err != nil || known != "" {
 				return err
-			case ok && k.Print != print:
-				return fmt.Errorf("idempotency key of run %s: %w", k.Run, ErrReplayedKey)
-			case ok:
-				known = k.Run
-				return nil
 			}
 			if err := put(tx, tableKeys, p.Name+"\x00"+req.IdempotencyKey, keyRecord{a.run.ID, print, a.run.Created}); err != nil {
 				return err
