@@ -16,6 +16,7 @@ import (
 	"tfw/executor"
 	"tfw/executor/executortest"
 	"tfw/inventory"
+	"tfw/plan"
 	"tfw/plugins"
 )
 
@@ -108,7 +109,8 @@ func newTeams(t *testing.T) *teams {
 	if err := x.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	server, err := api.New(api.Config{Executor: x, Plugins: registry, Auth: true, Log: slog.New(slog.DiscardHandler), Version: "test",
+	engine := plan.New(plan.Config{Executor: x, Store: store, Plugins: registry, Inventory: func() *inventory.Inventory { return inv }})
+	server, err := api.New(api.Config{Executor: x, Plans: engine, Plugins: registry, Auth: true, Log: slog.New(slog.DiscardHandler), Version: "test",
 		Inventory: func() api.InventoryStatus {
 			return api.InventoryStatus{Source: "/srv/blue/inventory.yaml", Hosts: 4, Groups: 2, Problem: "inventory.yaml:9:3: blue1: twice"}
 		}})
@@ -122,7 +124,7 @@ func newTeams(t *testing.T) *teams {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() {
-		for _, err := range []error{x.Drain(timeout()), server.Shutdown(timeout()), <-served, store.Close()} {
+		for _, err := range []error{engine.Drain(timeout()), x.Drain(timeout()), server.Shutdown(timeout()), <-served, store.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -219,4 +221,29 @@ func (l *teams) lease(target, purpose string) string {
 		l.t.Fatal(err)
 	}
 	return lease.ID
+}
+
+// onePlan asks for a plan on a host of the red team.
+const onePlan = `{"file":"p.yaml","plan":"name: p\nhosts: {dut: red2}\nsteps:\n  one: {uses: linux_system.run_shell, on: dut, with: {command: 'true'}}\n"}`
+
+// plan runs a test plan as admin, to its end.
+func (l *teams) plan(body string) string {
+	l.t.Helper()
+	status, answer := l.ask("admin", "POST", "/v2.1/testplans?wait=20s", body)
+	var t plan.TestPlan
+	if err := json.Unmarshal([]byte(head(answer)), &t); err != nil || status != 200 || t.Verdict != executor.Passed {
+		l.t.Fatal(status, err, answer)
+	}
+	return t.ID
+}
+
+func TestFaultsOfAPlanHavePlaces(t *testing.T) {
+	l := newTeams(t)
+	for _, path := range []string{"/v2.1/testplans", "/v2.1/testplans/check"} {
+		status, answer := l.ask("admin", "POST", path, strings.ReplaceAll(onePlan, "run_shell", "nosuch"))
+		var p api.Problem
+		if err := json.Unmarshal([]byte(head(answer)), &p); err != nil || status != 400 || len(p.Errors) != 1 || p.Errors[0].Location != "p.yaml:4:3" || p.Errors[0].Fix == "" {
+			t.Errorf("%s: %d %v %s", path, status, err, answer)
+		}
+	}
 }

@@ -99,7 +99,7 @@ type planWatch struct {
 	seen    map[string]planSeen
 	runs    map[executor.RunID]bool
 	plans   map[string]*testplan.TestPlan // as last seen, by the steps that hold them
-	open    map[string]int            // logs of a step that are still being read
+	open    map[string]int                // logs of a step that are still being read
 	err     error
 }
 
