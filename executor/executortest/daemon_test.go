@@ -61,7 +61,7 @@ func (d *daemon) start(ctx context.Context) error {
 		"--listen", "127.0.0.1:0", "--socket", filepath.Join(d.dir, "tfwd.sock"))
 	d.cmd.Stdout, d.cmd.Stderr = w, w
 	settings := func(v string) bool { return strings.HasPrefix(v, "TFW_") } // of whoever runs the tests
-	d.cmd.Env = append(slices.DeleteFunc(os.Environ(), settings), "GORACE=halt_on_error=1")
+	d.cmd.Env = append(slices.DeleteFunc(os.Environ(), settings), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	if err = d.cmd.Start(); err == nil {
 		d.ended = make(chan struct{})
 		go func(cmd *exec.Cmd, ended chan struct{}) {

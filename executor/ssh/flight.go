@@ -75,7 +75,7 @@ func (p *place) land(f *flight, l *link, err error) {
 		p.noGrow = time.Now().Add(growPause)
 		p.growLater()
 	case p.t.ctx.Err() != nil || l.broken():
-		f.err = because(executor.ErrLost, "", "connection lost as soon as it was made")
+		f.err = because(executor.ErrUnreachable, "", "connection lost as soon as it was made") // nobody had it yet
 	default:
 		p.links = append(p.links, l)
 		p.used = time.Now()

@@ -33,7 +33,12 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write fails as soon as a Read has: x/crypto/ssh stops its writers only a moment after it
+// has let go of its channels, and a channel opened in between would wait for ever.
 func (w *wire) Write(b []byte) (int, error) {
+	if w.broken() {
+		return 0, w.reason()
+	}
 	n, err := w.Conn.Write(b)
 	if err != nil {
 		w.note(err)
