@@ -23,6 +23,7 @@ type Config struct {
 	Artifacts string                      // directory of the artifact store
 	Log       *slog.Logger
 	Resolve   func(inventory.Secret) (string, error) // nil: env: and file: only
+	Policy    func() *Policy                         // the current one; nil: tokens have their own rights
 
 	Parallel      int           // hosts of one run at a time; 0 is 256
 	MaxRuns       int           // runs at a time, the others stay queued; 0 is 1,000

@@ -79,7 +79,7 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 			mine++
 		}
 	}
-	if mine >= maxLeasesPerUser {
+	if mine >= p.leaseLimit() {
 		return Lease{}, fmt.Errorf("%s holds or waits for %d leases already: %w (see: tfwctl leases)", p.Name, mine, ErrLeased)
 	}
 	e.desk.add(&l)

@@ -209,3 +209,36 @@ func TestAuditChainFindsAnAlteredByte(t *testing.T) {
 		t.Errorf("an altered line was not found: %v", err)
 	}
 }
+
+// TestAuditEveryByteCounts alters each byte of the record, one at a time.
+func TestAuditEveryByteCounts(t *testing.T) {
+	l := newLab(t, "h1")
+	if _, err := l.Lease(t.Context(), ann, hour("h1")); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = l.Submit(t.Context(), bob, request("sh", shParams{"say x"}))
+	for seq := 1; seq <= 2; seq++ {
+		key := fmt.Sprintf("%016x", seq)
+		var raw []byte
+		change := func(value []byte) {
+			if err := l.store.Update(t.Context(), func(tx executor.Tx) error { return tx.Put("audit", key, value) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = l.store.View(t.Context(), func(tx executor.Tx) error { raw, _ = tx.Get("audit", key); return nil })
+		for i := range raw {
+			for _, bit := range []byte{1, 0x20} { // 0x20: the other case of a letter
+				bad := []byte(string(raw))
+				bad[i] ^= bit
+				change(bad)
+				if _, _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
+					t.Fatalf("entry %d: byte %d altered and not found: %v: %s", seq, i, err, bad)
+				}
+			}
+		}
+		change(raw)
+	}
+	if n, _, err := l.VerifyAudit(t.Context(), me); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+}

@@ -26,6 +26,8 @@ type Principal struct {
 	Token   string   // id of the token it came with, "" for local trust
 	Source  string   // where it came from: address, or "unix:pid=..."
 	Request string   // id of the request it came with, for the record
+
+	bounds *bounds // what the policy took away; nil: nothing
 }
 
 // Local is the principal of the process's own user: all rights.
@@ -42,12 +44,13 @@ func (p Principal) Sees(h *inventory.Host) bool {
 	if p.Groups == nil {
 		return true
 	}
-	for _, g := range h.Groups {
-		if slices.Contains(p.Groups, g) {
-			return true
-		}
+	in := func(groups []string) bool {
+		return slices.ContainsFunc(h.Groups, func(g string) bool { return slices.Contains(groups, g) })
 	}
-	return false
+	if p.bounds != nil && slices.ContainsFunc(p.bounds.groups, func(groups []string) bool { return !in(groups) }) {
+		return false
+	}
+	return in(p.Groups)
 }
 
 // Errors that users meet, for errors.Is. The API's one error table maps them to HTTP.

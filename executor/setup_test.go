@@ -120,6 +120,8 @@ type lab struct {
 	store executor.Store
 	inv   *inventory.Inventory
 	dir   string
+
+	policy atomic.Pointer[executor.Policy]
 }
 
 var me = executor.Local("me")
@@ -149,8 +151,8 @@ func (l *lab) start(store executor.Store) {
 	}
 	l.Executor, err = executor.New(executor.Config{
 		Store: store, Transport: l.hosts, Plugins: reg, Artifacts: l.dir,
-		Inventory: func() *inventory.Inventory { return l.inv },
-		Log:       slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load,
+		Log: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
 		l.t.Fatal(err)

@@ -86,6 +86,9 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if !p.May(Operator) {
 		return nil, fmt.Errorf("%s may not run methods: %w (needs the role operator)", p.Name, ErrForbidden)
 	}
+	if err := p.mayRun(req.Plugin + "." + req.Method); err != nil {
+		return nil, err
+	}
 	method, err := e.method(req.Plugin, req.Method, req.Parameters)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,9 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	if !p.May(Admin) {
 		return "", Token{}, fmt.Errorf("%s may not create tokens: %w (needs the role admin)", p.Name, ErrForbidden)
 	}
+	if p.bounds != nil {
+		return "", Token{}, fmt.Errorf("%s may not create tokens: %w (the policy bounds its own)", p.Name, ErrForbidden)
+	}
 	if !within(t.Groups, p.Groups) {
 		return "", Token{}, fmt.Errorf("groups: %w: %s may give only its own: %s", ErrBadRequest, p.Name, strings.Join(p.Groups, ", "))
 	}
@@ -73,6 +76,13 @@ func (e *Executor) checkToken(t Token) error {
 		}
 	}
 	return nil
+}
+
+func (e *Executor) policy() *Policy {
+	if e.cfg.Policy == nil {
+		return nil
+	}
+	return e.cfg.Policy()
 }
 
 // within reports whether rights over groups are no more than those of limit; nil is all groups.
@@ -139,7 +149,7 @@ func (e *Executor) Authenticate(ctx context.Context, text, source string) (Princ
 		return Principal{}, fmt.Errorf("token: %w", ErrForbidden)
 	}
 	e.used(ctx, t)
-	return Principal{Name: t.Name, Role: t.Role, Groups: t.Groups, Token: t.ID, Source: source}, nil
+	return e.policy().narrow(Principal{Name: t.Name, Role: t.Role, Groups: t.Groups, Token: t.ID, Source: source}), nil
 }
 
 // used notes the use, at most once a minute.

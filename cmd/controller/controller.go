@@ -68,7 +68,11 @@ type Controller struct {
 	hook      atomic.Pointer[executor.Executor] // exec, for the inventory's watcher
 	server    *api.Server
 	cert      atomic.Pointer[tls.Certificate]
-	http      net.Listener // nil: none
+	policy    atomic.Pointer[executor.Policy] // nil: none
+	http      net.Listener                    // nil: none
+
+	reloading  sync.Mutex // guards policyText
+	policyText []byte     // of the file in force
 
 	stop    context.CancelFunc // of the background work
 	work    sync.WaitGroup
@@ -94,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	background, stop := context.WithCancel(context.Background())
 	c := &Controller{cfg: cfg, log: cfg.Log, stop: stop, failed: make(chan error, 4)}
 	for _, step := range []func(ctx context.Context) error{
-		c.openStore, c.readPlugins, c.readInventory, c.makeExecutor, c.makePlans, c.serve,
+		c.openStore, c.readPlugins, c.readInventory, c.readPolicy, c.makeExecutor, c.makePlans, c.serve,
 	} {
 		if err := step(ctx); err != nil {
 			stop()
@@ -103,13 +107,12 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 			return nil, errors.Join(err, c.Close(closing))
 		}
 	}
-	c.work.Add(1)
-	go func() {
-		defer c.work.Done()
-		c.retain(background)
-	}()
+	c.work.Go(func() { c.retain(background) })
+	c.work.Go(func() { c.watchPolicy(background) })
 	return c, nil
 }
+
+func (c *Controller) readPolicy(context.Context) error { return c.loadPolicy() }
 
 func (c *Controller) openStore(ctx context.Context) (err error) {
 	c.store, err = bolt.Open(ctx, bolt.Options{Dir: c.cfg.Data, Log: c.log})
@@ -160,7 +163,7 @@ func (c *Controller) readInventory(ctx context.Context) error {
 func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 	c.transport = ssh.New(ssh.Options{Logger: c.log})
 	c.exec, err = executor.New(executor.Config{
-		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current,
+		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current, Policy: c.policy.Load,
 		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,
 		Parallel: c.cfg.Parallel, MaxRuns: c.cfg.MaxRuns, LostAfter: c.cfg.LostAfter, Grace: c.cfg.Grace,
 		MaxOutput: c.cfg.MaxOutput, ArtifactLimit: c.cfg.ArtifactLimit,
@@ -214,9 +217,11 @@ func (c *Controller) Idle(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Reload reads the inventory and the certificate again. On an error the ones in use stay.
+// Reload reads the inventory, the policy and the certificate again. On an error the ones in use stay.
 func (c *Controller) Reload(ctx context.Context) error {
-	return errors.Join(c.live.Reload(ctx), c.loadCert())
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	return errors.Join(c.live.Reload(ctx), c.loadPolicy(), c.loadCert())
 }
 
 // Close drains: no new runs, those under way go on on their hosts and the next
