@@ -81,7 +81,6 @@ func setUp(t *testing.T, e *testscript.Env, lab *executortest.Lab, way string) e
 	e.Setenv("XDG_STATE_HOME", filepath.Join(home, "state"))
 	e.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 	e.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
-	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each program waits a second before it ends
 	e.Setenv("WAY", way)
 	file := filepath.Join(e.WorkDir, "inventory.yaml")
 	if err := os.WriteFile(file, inventoryOf(lab), 0o600); err != nil || way != "server" {
