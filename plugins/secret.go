@@ -26,7 +26,8 @@ var errSecret = errors.New(`want {"secret": "env:NAME"}, "file:/path" or "secret
 // readSecretRef gives the reference in a JSON object that is nothing but one.
 func readSecretRef(v json.RawMessage) (string, bool, error) {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(v, &fields) != nil || fields["secret"] == nil {
+	isObject := json.Unmarshal(v, &fields) == nil
+	if !isObject || fields["secret"] == nil {
 		return "", false, nil
 	}
 	var ref secretRef

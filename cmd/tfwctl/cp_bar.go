@@ -66,7 +66,7 @@ func (b *bar) draw(i int, more string) {
 	if w := width(b.f); w > 0 {
 		line = text.Trim(line, w-1)
 	}
-	fmt.Fprint(b.f, "\r" + line + "\x1b[K")
+	fmt.Fprint(b.f, "\r"+line+"\x1b[K")
 }
 
 func (b *bar) hide() {
