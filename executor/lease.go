@@ -119,7 +119,7 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 	if err != nil {
 		return Lease{}, err
 	}
-	l := Lease{ID: string(newRunID()), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
+	l := Lease{ID: NewID(), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
 		State: LeaseWaiting, Created: now(), For: req.For, sees: e.seesAll(p)}
 	if req.Wait > 0 {
 		l.Deadline = l.Created.Add(time.Duration(req.Wait))

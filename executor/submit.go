@@ -113,7 +113,7 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	run := Run{
-		ID: newRunID(), Plugin: req.Plugin, Method: req.Method, Parameters: req.Parameters,
+		ID: RunID(NewID()), Plugin: req.Plugin, Method: req.Method, Parameters: req.Parameters,
 		Target: req.Target, Where: req.Where, Options: &req.Options, State: Queued, Created: time.Now().UTC(),
 		By: p.Name, RequestID: req.RequestID, Inventory: inv.Revision(), Plan: req.Plan, Step: req.Step, RerunOf: req.rerunOf,
 	}
@@ -221,9 +221,10 @@ const TopicRuns = "runs"
 
 var idAlphabet = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
 
-// newRunID gives 60 random bits: no two runs meet, on a host shared by several controllers either.
-func newRunID() RunID {
+// NewID makes an id of 12 characters of a-z and 2-9 out of 60 random bits, safe
+// in paths and file names: no two meet, on a host shared by several controllers either.
+func NewID() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return RunID(idAlphabet.EncodeToString(b[:])[:12])
+	return idAlphabet.EncodeToString(b[:])[:12]
 }

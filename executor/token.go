@@ -50,7 +50,7 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
 	hash := sha256.Sum256([]byte(hex.EncodeToString(secret[:])))
-	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = string(newRunID()), now(), p.Name, time.Time{}, time.Time{}
+	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = NewID(), now(), p.Name, time.Time{}, time.Time{}
 	err = e.store.Update(ctx, func(tx Tx) error {
 		return errors.Join(put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:])}),
 			e.audit(tx, p, AuditEntry{Action: "token.create", Object: t.ID, Outcome: "made", Detail: fmt.Sprintf("%s, %s", t.Name, t.Role)}))

@@ -2,8 +2,6 @@ package plan
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,7 +108,7 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 		return nil, fmt.Errorf("%w: %w", executor.ErrBadRequest, err)
 	}
 	r := record{File: s.File, Text: s.Plan, Files: s.Files, Principal: p, Kept: s.kept, Depth: s.depth, TestPlan: TestPlan{
-		ID: newID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
+		ID: executor.NewID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
 		ResumeOf: s.resume, Parent: s.parent, Hosts: s.bound,
 	}}
 	known, err := e.create(ctx, p, s, &r, parsed)
@@ -422,12 +420,4 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 		}
 	}
 	return e.Submit(ctx, p, s)
-}
-
-var idAlphabet = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
-
-func newID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return idAlphabet.EncodeToString(b[:])[:12]
 }
