@@ -21,6 +21,7 @@ type LogEntry struct {
 	Stream  executor.Stream //
 	Offset  int64           // of Data in the stream
 	Data    []byte          // at most 64 KiB
+	Quiet   bool            // of a command of the method's own: views for people leave it out
 }
 
 // wireEntry is the JSON of an entry.
@@ -33,10 +34,11 @@ type wireEntry struct {
 	Offset   int64           `json:"offset" doc:"of data in the command's stream, in bytes"`
 	Data     string          `json:"data" doc:"text, or base64 when encoding says so"`
 	Encoding string          `json:"encoding,omitempty" enum:"base64" doc:"present when data is not UTF-8"`
+	Quiet    bool            `json:"quiet,omitempty" doc:"of a command of the method's own, such as a probe: views for people leave it out"`
 }
 
 func wireOf(e LogEntry) wireEntry {
-	w := wireEntry{Seq: e.Seq, Time: e.Time, Host: e.Host, Command: e.Command, Stream: e.Stream, Offset: e.Offset}
+	w := wireEntry{Seq: e.Seq, Time: e.Time, Host: e.Host, Command: e.Command, Stream: e.Stream, Offset: e.Offset, Quiet: e.Quiet}
 	if utf8.Valid(e.Data) {
 		w.Data = string(e.Data)
 	} else {
@@ -65,10 +67,10 @@ func (e *LogEntry) UnmarshalJSON(b []byte) error {
 	default:
 		return fmt.Errorf("log entry %d: unknown encoding %q", w.Seq, w.Encoding)
 	}
-	*e = LogEntry{Seq: w.Seq, Time: w.Time, Host: w.Host, Command: w.Command, Stream: w.Stream, Offset: w.Offset, Data: data}
+	*e = LogEntry{Seq: w.Seq, Time: w.Time, Host: w.Host, Command: w.Command, Stream: w.Stream, Offset: w.Offset, Data: data, Quiet: w.Quiet}
 	return nil
 }
 
 func entryOf(e executor.Entry) LogEntry {
-	return LogEntry{Seq: e.Seq, Time: e.Time, Host: e.Host, Command: e.Command, Stream: e.Stream, Offset: e.Offset, Data: e.Data}
+	return LogEntry{Seq: e.Seq, Time: e.Time, Host: e.Host, Command: e.Command, Stream: e.Stream, Offset: e.Offset, Data: e.Data, Quiet: e.Quiet}
 }

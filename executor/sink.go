@@ -81,7 +81,8 @@ func (s *sink) keep(stream Stream, offset int64, data []byte) error {
 	kept := data[:min(int64(len(data)), max(0, room))]
 	var entries []Entry
 	for part := range slices.Chunk(kept, chunkSize) {
-		entries = append(entries, Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset, Data: bytes.Clone(part)})
+		entries = append(entries, Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset,
+			Data: bytes.Clone(part), Quiet: s.x.cmd.Quiet})
 		offset += int64(len(part))
 	}
 	if len(entries) > 0 {

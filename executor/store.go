@@ -68,6 +68,7 @@ type Entry struct {
 	Stream  Stream
 	Offset  int64
 	Data    []byte // at most 64 KiB
+	Quiet   bool   // of a command whose output is for its method only: live views leave it out
 }
 
 // LogQuery selects a page of a run's log.

@@ -46,7 +46,7 @@ func waitFor(ctx context.Context, remote Remote, p waitParams) (waitOutputs, err
 		Script: waitScript,
 		Argv: []string{"wait_for", kind, what, want,
 			strconv.FormatInt(int64(p.Timeout.Std().Seconds()), 10), seconds(p.Interval)},
-		Cwd: p.Cwd, Become: p.Become.Become(), Capture: headBytes,
+		Cwd: p.Cwd, Become: p.Become.Become(), Quiet: true, Capture: headBytes,
 		// A try that hangs must not hang the run.
 		Timeout: p.Timeout.Std() + 2*p.Interval.Std() + 30*time.Second,
 	})

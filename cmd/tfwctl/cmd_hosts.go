@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"tfw/api"
@@ -206,11 +205,11 @@ func (a *app) nested(name string, values map[string]any) {
 	if len(values) == 0 {
 		return
 	}
-	text, err := yaml.Marshal(values)
+	text, err := yamlOf(values)
 	if err != nil {
 		return
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		a.printf("%-10s %s", name, lines.Safe([]byte(strings.TrimSuffix(line, "\n"))))
 		a.printf("\n")
 		name = ""

@@ -40,6 +40,7 @@ entries with sequence number, time, host, command, stream and offset.`,
 	fs.BoolVarP(&l.view.gather, "gather", "b", false, "put hosts with the same output together")
 	fs.BoolVarP(&l.view.lines, "lines", "L", false, "print each host's lines, in order of hosts; with -b prefixed by folded names")
 	fs.BoolVar(&l.view.diff, "diff", false, "show how hosts differ from the majority")
+	fs.BoolVar(&l.view.all, "all", false, "print what a method's own probes printed, too (-o raw and jsonl always do)")
 	fs.BoolVarP(&l.view.noPrefix, "no-prefix", "N", false, "print no host names before lines")
 	fs.BoolVar(&l.view.raw, "raw", false, "pass escape sequences of hosts on to the terminal")
 	completeWords(cmd, "stream", "stdout", "stderr", "event")
@@ -105,9 +106,9 @@ func (a *app) logs(cmd *cobra.Command, id string, l *logFlags) error {
 	case "json", "yaml":
 		return usageError{"-o " + a.setting.output.value + ": a log is a stream, take -o jsonl"}
 	}
-	w := &watch{a: a, client: client, run: run, opts: o, sink: a.sinkFor(run, &l.view), looking: true}
+	w := &watch{a: a, client: client, run: run, opts: o, sink: a.sinkFor(run, &l.view), looking: true, all: l.view.all}
 	if a.setting.output.value == "jsonl" {
-		w.sink = newJSONLines(a)
+		w.sink, w.all = newJSONLines(a), true
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

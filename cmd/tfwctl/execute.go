@@ -103,7 +103,7 @@ func (a *app) detached(run *executor.Run) error {
 // attend follows a run to its end and gives its exit status as an error.
 func (a *app) attend(ctx context.Context, client *api.Client, run *executor.Run, f *runFlags, signals <-chan os.Signal) error {
 	table := a.setting.output.value == "table"
-	w := &watch{a: a, client: client, run: run, opts: api.LogOptions{Follow: true}, sink: a.sinkFor(run, f)}
+	w := &watch{a: a, client: client, run: run, opts: api.LogOptions{Follow: true}, sink: a.sinkFor(run, f), all: f.all}
 	w.line = newProgress(a, len(run.Hosts))
 	if !table {
 		w.sink = noSink{}
@@ -122,10 +122,21 @@ func (a *app) attend(ctx context.Context, client *api.Client, run *executor.Run,
 		if err := a.emit(ended, nil); err != nil {
 			return err
 		}
-	} else if !f.quiet {
-		a.say("%s", summary(ended, a.painter(a.err)))
+	} else if err := a.told(ended, f); err != nil {
+		return err
 	}
 	return status(ended, f)
+}
+
+// told ends the view for people: what the method told, and the summary.
+func (a *app) told(run *executor.Run, f *runFlags) error {
+	if err := a.showOutputs(run); err != nil {
+		return err
+	}
+	if !f.quiet {
+		a.say("%s", summary(run, a.painter(a.err)))
+	}
+	return nil
 }
 
 func status(run *executor.Run, f *runFlags) error {

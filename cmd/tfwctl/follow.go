@@ -30,6 +30,8 @@ type watch struct {
 	asked  bool // to cancel
 	// looking says that the run is not ours to cancel: a signal ends the looking.
 	looking bool
+	// all shows the output of commands that are a method's own business, too.
+	all bool
 }
 
 // errLeft says that the person stopped watching; the run may go on.
@@ -82,8 +84,10 @@ func (w *watch) follow(ctx context.Context, signals <-chan os.Signal) (*executor
 }
 
 func (w *watch) take(e api.LogEntry, last bool) error {
-	if err := w.sink.entry(e); err != nil {
-		return err
+	if !e.Quiet || w.all {
+		if err := w.sink.entry(e); err != nil {
+			return err
+		}
 	}
 	if !last {
 		return nil

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-
-	"github.com/goccy/go-yaml"
 )
 
 // emit writes a value in the format asked for; table writes the one for people.
@@ -46,13 +44,10 @@ func (a *app) emitLines(value any) error {
 }
 
 func (a *app) emitYAML(value any) error {
-	text, err := json.Marshal(value)
+	text, err := yamlOf(value)
 	if err != nil {
-		return err
-	}
-	if text, err = yaml.JSONToYAML(text); err != nil {
 		return fmt.Errorf("yaml: %w", err)
 	}
-	_, err = a.out.Write(text)
+	_, err = a.out.WriteString(text)
 	return err
 }

@@ -25,8 +25,8 @@ type runFlags struct {
 
 	timeout, commandTimeout, connectTimeout, silenceTimeout, lostAfter, grace time.Duration
 
-	detach, dryRun, exitStatus, raw, noPrefix, quiet bool
-	key, purpose, lease                              string
+	detach, dryRun, exitStatus, raw, noPrefix, quiet, all bool
+	key, purpose, lease                                   string
 
 	gather, lines, diff bool
 }
@@ -60,6 +60,7 @@ func (f *runFlags) addViews(cmd *cobra.Command) {
 	fs.BoolVar(&f.detach, "detach", false, "do not wait: print the run's id")
 	fs.BoolVar(&f.exitStatus, "exit-status", false, "exit with the command's own status (one host only)")
 	fs.BoolVar(&f.raw, "raw", false, "pass escape sequences of hosts on to the terminal")
+	fs.BoolVar(&f.all, "all", false, "show what a method's own probes print, too")
 	fs.BoolVarP(&f.noPrefix, "no-prefix", "N", false, "print no host names before lines")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no summary")
 	fs.BoolVarP(&f.gather, "gather", "b", false, "put hosts with the same output together, at the end")

@@ -40,7 +40,14 @@ func (a *app) showRun(run *executor.Run) error {
 		a.printf("cancelled by %s\n", run.Cancel)
 	}
 	a.printf("\n")
-	return a.hostsOfRun(run).print(a, a.out)
+	if err := a.hostsOfRun(run).print(a, a.out); err != nil {
+		return err
+	}
+	if !hasOutputs(run) {
+		return nil
+	}
+	a.printf("\n")
+	return a.showOutputs(run)
 }
 
 func by(run *executor.Run) string {

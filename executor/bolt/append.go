@@ -67,7 +67,7 @@ func merge(entries []queued) []record {
 // fits tells whether next goes on where the entry before, of so many bytes, ends.
 func fits(before, next executor.Entry, bytes int) bool {
 	apart := next.Time.Sub(before.Time)
-	return before.Stream == next.Stream && before.Command == next.Command &&
+	return before.Stream == next.Stream && before.Quiet == next.Quiet && before.Command == next.Command &&
 		before.Offset+int64(bytes) == next.Offset && bytes+len(next.Data) <= maxChunk &&
 		apart >= 0 && apart <= mergeSpan
 }

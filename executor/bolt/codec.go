@@ -57,6 +57,16 @@ func streamCode(s executor.Stream) byte {
 	return 0
 }
 
+// quietBit is set in an entry's stream code when its output is for the method only.
+const quietBit = 0x80
+
+func codeOf(e executor.Entry) byte {
+	if e.Quiet {
+		return streamCode(e.Stream) | quietBit
+	}
+	return streamCode(e.Stream)
+}
+
 var streamNames = [4]executor.Stream{"", executor.Stdout, executor.Stderr, executor.Events}
 
 // Payload codecs.
@@ -86,7 +96,7 @@ const smallest = 192
 // checksum, codec, stream, command, time, offset, length, run, host, payload.
 func encode(e executor.Entry) []byte {
 	b := make([]byte, 4, 64+len(e.Run)+len(e.Host)+len(e.Data))
-	b = append(b, codecRaw, streamCode(e.Stream))
+	b = append(b, codecRaw, codeOf(e))
 	b = binary.AppendVarint(b, int64(e.Command))
 	b = binary.LittleEndian.AppendUint64(b, uint64(nanos(e.Time)))
 	b = binary.AppendUvarint(b, uint64(e.Offset))
@@ -116,9 +126,10 @@ type stored struct {
 // decode reads the header of a checked value.
 func decode(seq uint64, body []byte) (stored, error) {
 	r := reader{b: body}
-	codec, stream := r.byte(), r.byte()
+	codec, code := r.byte(), r.byte()
+	stream := code &^ quietBit
 	s := stored{codec: codec}
-	s.entry = executor.Entry{Seq: seq, Stream: streamNames[stream&3]}
+	s.entry = executor.Entry{Seq: seq, Stream: streamNames[stream&3], Quiet: code&quietBit != 0}
 	s.entry.Command = int(r.varint())
 	s.entry.Time = moment(int64(r.uint64()))
 	s.entry.Offset = int64(r.uvarint())

@@ -79,7 +79,7 @@ func (x *exam) appendAndRead() {
 	data := []byte("one\n")
 	e := entry("web", executor.Stdout, 0, "")
 	e.Data = data
-	e.Command = 3
+	e.Command, e.Quiet = 3, true
 	x.append(e)
 	copy(data, "XXXX") // the caller's again
 	x.wantLengths("web", 3, executor.Offsets{Stdout: 4})
@@ -91,7 +91,7 @@ func (x *exam) appendAndRead() {
 	}
 	g := got[0]
 	if g.Seq == 0 || !g.Time.Equal(noon) || g.Run != "run1" || g.Host != "web" || g.Command != 3 ||
-		g.Stream != executor.Stdout || g.Offset != 0 || string(g.Data) != "one\n" {
+		g.Stream != executor.Stdout || !g.Quiet || g.Offset != 0 || string(g.Data) != "one\n" {
 		x.Fatalf("read %+v", g)
 	}
 	if other := x.read(executor.LogQuery{Run: "run2"}); len(other) != 0 {
