@@ -50,3 +50,20 @@ func (f *fake) VerifyAudit(context.Context, executor.Principal) (uint64, string,
 	return 1, "00", fmt.Errorf("audit entry 2 was altered: %w", executor.ErrCorrupt)
 }
 func (f *fake) Refused(context.Context, executor.Principal, string, string) {}
+
+func (f *fake) Secrets(context.Context, executor.Principal) ([]executor.Secret, error) {
+	return []executor.Secret{{Name: "db", Groups: []string{"duts"}, Changed: time.Unix(1e9, 0).UTC(), By: "ann"}}, nil
+}
+func (f *fake) SetSecret(_ context.Context, p executor.Principal, s executor.Secret, value string) (executor.Secret, error) {
+	if len(value) < 4 {
+		return executor.Secret{}, fmt.Errorf("value: %w: want 4 bytes or more", executor.ErrBadRequest)
+	}
+	s.Changed, s.By = time.Unix(1e9, 0).UTC(), p.Name
+	return s, nil
+}
+func (f *fake) RemoveSecret(_ context.Context, _ executor.Principal, name string) error {
+	if name != "db" {
+		return fmt.Errorf("secret %q: %w", name, executor.ErrNotFound)
+	}
+	return nil
+}

@@ -101,7 +101,7 @@ func newTeams(t *testing.T) *teams {
 		t.Fatal(err)
 	}
 	store := executortest.NewMemory()
-	x, err := executor.New(executor.Config{Store: store, Transport: talkers{}, Plugins: registry, Artifacts: t.TempDir(),
+	x, err := executor.New(executor.Config{Store: store, Transport: talkers{}, Plugins: registry, Artifacts: t.TempDir(), Secrets: executortest.NewSecrets(),
 		Inventory: func() *inventory.Inventory { return inv }})
 	if err != nil {
 		t.Fatal(err)

@@ -110,7 +110,7 @@ func apiConfig(version string) huma.Config {
 			Tags: []*huma.Tag{
 				{Name: "runs", Description: "one method on one target"}, {Name: "hosts", Description: "who there is"},
 				{Name: "catalogue", Description: "what can be run"}, {Name: "slaves", Description: "the calls that came first"},
-				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases"}, {Name: "tokens"}, {Name: "artifacts"}, {Name: "controller"},
+				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases"}, {Name: "tokens"}, {Name: "secrets"}, {Name: "artifacts"}, {Name: "controller"},
 			},
 		},
 		Formats:                      map[string]huma.Format{"application/json": strictJSON, "json": strictJSON},
@@ -171,7 +171,7 @@ func route[I, O any](s *Server, op huma.Operation, handler func(ctx context.Cont
 	op.MaxBodyBytes = s.cfg.BodyLimit + 1
 	op.BodyReadTimeout = s.cfg.ReadTimeout
 	op.Errors = append([]int{400, 401, 403, 500, 503}, op.Errors...)
-	if op.Method == http.MethodPost || op.Method == http.MethodPatch {
+	if op.Method == http.MethodPost || op.Method == http.MethodPatch || op.Method == http.MethodPut {
 		op.Errors = append(op.Errors, 408, 413, 415)
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {

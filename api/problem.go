@@ -101,6 +101,7 @@ var errorTable = []struct {
 	{executor.ErrForbidden, "forbidden", http.StatusForbidden},
 	{executor.ErrLeased, "leased", http.StatusConflict},
 	{executor.ErrReplayedKey, "idempotency_key_reused", http.StatusConflict},
+	{executor.ErrSealed, "secrets_sealed", http.StatusConflict},
 	{executor.ErrConflict, "conflict", http.StatusConflict},
 	{executor.ErrDraining, "draining", http.StatusServiceUnavailable},
 	{executor.ErrClosed, "closed", http.StatusServiceUnavailable},

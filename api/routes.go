@@ -21,6 +21,7 @@ func (s *Server) routes() {
 	s.hostRoutes()
 	s.catalogueRoutes()
 	s.tokenRoutes()
+	s.secretRoutes()
 	s.artifactRoutes()
 	s.leaseRoutes()
 	s.auditRoutes()

@@ -26,6 +26,7 @@ import (
 type Executor interface {
 	Leases
 	Audit
+	Secrets
 
 	Submit(ctx context.Context, p executor.Principal, req executor.Request) (*executor.Run, error)
 	Select(ctx context.Context, p executor.Principal, q inventory.Query) (inventory.Selection, error)

@@ -22,7 +22,8 @@ type Config struct {
 	Inventory func() *inventory.Inventory // the current snapshot
 	Artifacts string                      // directory of the artifact store
 	Log       *slog.Logger
-	Resolve   func(inventory.Secret) (string, error) // nil: env: and file: only
+	Resolve   func(inventory.Secret) (string, error) // nil: env: and file: only, and secret: of Secrets
+	Secrets   Secrets                                // behind secret:NAME; nil: there are none
 	Policy    func() *Policy                         // the current one; nil: tokens have their own rights
 
 	Parallel      int           // hosts of one run at a time; 0 is 256
@@ -85,7 +86,7 @@ func setDefaults(cfg *Config) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Resolve == nil {
-		cfg.Resolve = inventory.Secret.Resolve
+		cfg.Resolve = Resolver(cfg.Secrets)
 	}
 }
 

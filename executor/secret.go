@@ -18,13 +18,16 @@ const secretEnvPrefix = "TFW_SECRET_"
 
 // checkSecrets refuses references in parameters that the principal may not make
 // the controller read: who could name any file or variable could read all that the controller can.
-func checkSecrets(p Principal, params json.RawMessage) error {
-	if p.May(Admin) && p.Groups == nil {
-		return nil
-	}
+func (e *Executor) checkSecrets(p Principal, params json.RawMessage) error {
 	for _, ref := range secretRefs(params) {
 		scheme, rest, _ := strings.Cut(ref, ":")
-		if scheme == "secret" || scheme == "env" && strings.HasPrefix(rest, secretEnvPrefix) {
+		if scheme == "secret" {
+			if err := e.named(p, rest); err != nil {
+				return fmt.Errorf("parameters: %w", err)
+			}
+			continue
+		}
+		if p.May(Admin) && p.Groups == nil || scheme == "env" && strings.HasPrefix(rest, secretEnvPrefix) {
 			continue
 		}
 		return fmt.Errorf("parameters: %w: only an admin of all groups may name the secret %q (use secret:NAME, or env:%s...)", ErrForbidden, ref, secretEnvPrefix)

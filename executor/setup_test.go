@@ -121,7 +121,8 @@ type lab struct {
 	inv   *inventory.Inventory
 	dir   string
 
-	policy atomic.Pointer[executor.Policy]
+	policy  atomic.Pointer[executor.Policy]
+	secrets executor.Secrets // nil: none
 }
 
 var me = executor.Local("me")
@@ -136,7 +137,7 @@ func newLab(t *testing.T, hosts string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, hosts: newFakeHosts(), store: executortest.NewMemory(), inv: inv, dir: t.TempDir()}
+	l := &lab{t: t, hosts: newFakeHosts(), store: executortest.NewMemory(), inv: inv, dir: t.TempDir(), secrets: executortest.NewSecrets()}
 	l.start(l.store)
 	t.Cleanup(func() { l.drain(); _ = l.store.Close(); _ = l.hosts.Close() })
 	return l
@@ -151,7 +152,7 @@ func (l *lab) start(store executor.Store) {
 	}
 	l.Executor, err = executor.New(executor.Config{
 		Store: store, Transport: l.hosts, Plugins: reg, Artifacts: l.dir,
-		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load,
+		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load, Secrets: l.secrets,
 		Log: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

@@ -100,7 +100,7 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	if err := checkSecrets(p, req.Parameters); err != nil {
+	if err := e.checkSecrets(p, req.Parameters); err != nil {
 		return nil, err
 	}
 	inv := e.inventory(p)

@@ -30,6 +30,8 @@ type Config struct {
 	Inventory  string // file; a relative path is of the working directory
 	Data       string // directory of all state, 0700, one process at a time
 	PluginsDir string // plugins made of scripts; "": plugins.d beside the inventory
+	Secrets    string // file of the secrets behind secret:NAME; "": secrets.age beside the inventory
+	SecretsKey string // SSH key that it is encrypted to; "": see secretsKeys
 
 	Listen   string       // address of the REST API; "" or "none": the socket only
 	Socket   string       // unix socket; "": tfwd.sock in Data
@@ -161,9 +163,11 @@ func (c *Controller) readInventory(ctx context.Context) error {
 }
 
 func (c *Controller) makeExecutor(ctx context.Context) (err error) {
-	c.transport = ssh.New(ssh.Options{Logger: c.log})
+	secrets := c.secrets()
+	resolve := executor.Resolver(secrets)
+	c.transport = ssh.New(ssh.Options{Logger: c.log, Secret: resolve})
 	c.exec, err = executor.New(executor.Config{
-		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current, Policy: c.policy.Load,
+		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current, Policy: c.policy.Load, Secrets: secrets, Resolve: resolve,
 		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,
 		Parallel: c.cfg.Parallel, MaxRuns: c.cfg.MaxRuns, LostAfter: c.cfg.LostAfter, Grace: c.cfg.Grace,
 		MaxOutput: c.cfg.MaxOutput, ArtifactLimit: c.cfg.ArtifactLimit,

@@ -115,7 +115,7 @@ func configOf(environ []string) string {
 
 func (s settings) controller(version string, log *slog.Logger) controller.Config {
 	return controller.Config{
-		Inventory: s.Inventory, Data: s.Data, PluginsDir: s.PluginsDir,
+		Inventory: s.Inventory, Data: s.Data, PluginsDir: s.PluginsDir, Secrets: s.Secrets, SecretsKey: s.SecretsKey,
 		Listen: s.Listen, Socket: s.Socket, TLSCert: s.TLSCert, TLSKey: s.TLSKey, NoAuth: s.NoAuth, Insecure: s.Insecure,
 		Log: log, Version: version,
 		Parallel: s.Parallel, MaxRuns: s.MaxRuns, LostAfter: s.LostAfter, Grace: s.Grace,

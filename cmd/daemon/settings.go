@@ -24,6 +24,8 @@ type settings struct {
 	NoAuth        bool          `koanf:"no_auth"`
 	Insecure      bool          `koanf:"insecure"`
 	PluginsDir    string        `koanf:"plugins_dir"`
+	Secrets       string        `koanf:"secrets"`
+	SecretsKey    string        `koanf:"secrets_key"`
 	LogLevel      string        `koanf:"log_level"`
 	LogFormat     string        `koanf:"log_format"`
 	Parallel      int           `koanf:"parallel"`

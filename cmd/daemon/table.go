@@ -40,6 +40,8 @@ func table() []setting {
 		{key: "no_auth", def: "false", kind: yes, usage: "ask for no token; on loopback and the socket only"},
 		{key: "insecure", def: "false", kind: yes, usage: "allow another address than loopback without TLS"},
 		{key: "plugins_dir", usage: "directory of plugins made of scripts (default plugins.d beside the inventory)"},
+		{key: "secrets", usage: "file of the secrets behind secret:NAME (default secrets.age beside the inventory)"},
+		{key: "secrets_key", usage: "SSH key that it is encrypted to (default ~/.ssh/id_ed25519, id_rsa, or the one key of the inventory)"},
 		{key: "log_level", def: "info", choices: []string{"debug", "info", "warn", "error"}, usage: "debug, info, warn or error"},
 		{key: "log_format", def: "text", choices: []string{"text", "json"}, usage: "text or json"},
 		{key: "parallel", def: "256", kind: count, usage: "hosts of one run at a time"},

@@ -50,6 +50,19 @@ func (a *app) groupNames(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
+func (a *app) secretNames(ctx context.Context) ([]string, error) {
+	client, err := a.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := client.Secrets(ctx)
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name + "\tfor " + allOr(s.Groups)
+	}
+	return names, err
+}
+
 func (a *app) pluginNames(ctx context.Context) ([]string, error) {
 	client, err := a.client(ctx)
 	if err != nil {

@@ -175,6 +175,7 @@ func (l *local) embed(ctx context.Context, state string) error {
 	}
 	own, err := controller.Start(ctx, controller.Config{
 		Inventory: l.a.setting.inventory.value, Data: state, Listener: ln, Embedded: true, NoAuth: true, Version: versionText(),
+		Secrets: l.a.env("TFW_SECRETS"), SecretsKey: l.a.env("TFW_SECRETS_KEY"),
 		Log: slog.New(slog.NewTextHandler(l.a.err, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {

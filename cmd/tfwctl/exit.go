@@ -59,7 +59,7 @@ func exitOfError(err error) int {
 		return exitUsage
 	case errors.Is(err, executor.ErrForbidden), errors.Is(err, executor.ErrLeased):
 		return exitRefused
-	case errors.Is(err, executor.ErrBadRequest), errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrConflict),
+	case errors.Is(err, executor.ErrBadRequest), errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrConflict), errors.Is(err, executor.ErrSealed),
 		errors.Is(err, plugins.ErrUnknown), errors.Is(err, api.ErrTooLarge):
 		return exitUsage
 	}

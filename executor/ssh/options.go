@@ -70,7 +70,7 @@ func (o Options) withDefaults() Options {
 	o.MaxDials = orInt(o.MaxDials, 32*runtime.GOMAXPROCS(0))
 	o.MaxDialsToServer = orInt(o.MaxDialsToServer, 8)
 	if o.Secret == nil {
-		o.Secret = resolveSecret
+		o.Secret = inventory.Secret.Resolve
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
