@@ -147,9 +147,9 @@ func (x *execution) follow() (End, error) {
 
 // attach runs or re-attaches over the present connection, from what the store holds.
 func (x *execution) attach(dc DurableCommand) (End, error) {
-	from, err := x.r.e.store.Lengths(x.ctx, x.id)
+	from, err := x.from(x.ctx)
 	if err != nil {
-		return End{}, fmt.Errorf("log of %s: %w", x.id, err)
+		return End{}, err
 	}
 	x.prepareSink(x.ctx, from)
 	defer x.sink.rest()
@@ -163,6 +163,15 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	}
 	x.back()
 	return end, nil
+}
+
+// from is where the host is to begin: what the log holds, or what was let go.
+func (x *execution) from(ctx context.Context) (Offsets, error) {
+	n, err := x.r.e.store.Lengths(ctx, x.id)
+	if err != nil {
+		return n, fmt.Errorf("log of %s: %w", x.id, err)
+	}
+	return Offsets{max(n.Stdout, x.op.Dropped.Stdout), max(n.Stderr, x.op.Dropped.Stderr)}, nil
 }
 
 // back tells the tester that the command is followed again: a host that only

@@ -59,7 +59,7 @@ func (x *execution) kill(ctx context.Context, dc DurableCommand, grace time.Dura
 func (x *execution) collect(ctx context.Context, dc DurableCommand) (End, error) {
 	ctx, done := context.WithTimeout(ctx, 15*time.Second)
 	defer done()
-	from, err := x.r.e.store.Lengths(ctx, x.id)
+	from, err := x.from(ctx)
 	if err != nil {
 		return End{}, err
 	}

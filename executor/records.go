@@ -54,6 +54,7 @@ type opRecord struct {
 	Ended    bool              `json:"ended,omitempty"`
 	End      *End              `json:"end,omitempty"`
 	Kept     Offsets           `json:"kept,omitzero"` // what the log holds, where there is no End
+	Dropped  Offsets           `json:"dropped,omitzero"` // nothing before it is asked for again, though the log does not hold it: it is beyond the limit
 	Transfer *plugins.Transfer `json:"transfer,omitempty"`
 
 	Truncated bool   `json:"truncated,omitempty"` // the log does not hold all of it; then what the method was shown:

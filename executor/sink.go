@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"tfw/plugins"
@@ -28,6 +29,9 @@ type sink struct {
 	silenceFor time.Duration
 	truncated  bool
 	fed        bool // bytes came over the present connection
+
+	seenOut, seenErr atomic.Int64 // how far the streams were brought here
+	beyond           atomic.Bool  // past the limit: nothing more is kept
 
 	outVeil, errVeil veil // used while there are secrets to mask
 }
@@ -65,6 +69,11 @@ func (s *sink) Event(text string) { s.x.r.event(text) }
 func (s *sink) Bytes(stream Stream, offset int64, data []byte) error {
 	s.wake()
 	s.fed = s.fed || len(data) > 0
+	seen := &s.seenOut
+	if stream == Stderr {
+		seen = &s.seenErr
+	}
+	seen.Store(max(seen.Load(), offset+int64(len(data))))
 	if v := s.veiled(stream); v != nil {
 		if offset, data = v.pass(data); len(data) == 0 {
 			return nil
@@ -108,8 +117,42 @@ func (s *sink) truncate() {
 		return
 	}
 	s.truncated = true
+	s.beyond.Store(true)
 	s.x.r.p.result.Truncated = true
 	s.x.r.event(fmt.Sprintf("output truncated: %d bytes of this host are kept, the rest is not", s.x.r.kept))
+}
+
+// Kept implements [Keeper]: what is durable here, but for what a mask may have to be shown
+// again. Of output beyond the limit nothing will be asked for again; that is on record first.
+func (s *sink) Kept() (Offsets, error) {
+	ctx, done := context.WithTimeout(s.ctx, 5*time.Second)
+	defer done()
+	x := s.x
+	n, err := x.r.e.store.Lengths(ctx, x.id)
+	if err != nil {
+		return Offsets{}, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return Offsets{}, nil
+	}
+	op := *x.op
+	if s.beyond.Load() {
+		n = Offsets{max(n.Stdout, s.seenOut.Load()), max(n.Stderr, s.seenErr.Load())}
+		op.Dropped, x.op.Dropped = n, n
+	}
+	err = x.r.e.store.Update(ctx, func(tx Tx) error { // after it all that Lengths counted is on disk
+		if op.Dropped == (Offsets{}) {
+			return nil
+		}
+		return put(tx, tableOps, opKey(x.id.Run, x.r.p.index, x.ordinal), op)
+	})
+	if err != nil {
+		return Offsets{}, err
+	}
+	const seam = 2 * longestSecret
+	return Offsets{max(0, n.Stdout-seam), max(0, n.Stderr-seam)}, nil
 }
 
 // capture keeps the head of a stream, as long as it is seen from its start.

@@ -34,6 +34,9 @@ type EndError struct {
 }
 
 func (e *EndError) Error() string {
+	if e.End.Kind == EndSpoolFull { // how it ended is known, what it said is not
+		return fmt.Sprintf("%s: %s", e.End.Kind, e.End.Note)
+	}
 	if e.End.Note != "" {
 		return fmt.Sprintf("the command's exit status is not known: %s: %s", e.End.Kind, e.End.Note)
 	}

@@ -77,6 +77,13 @@ type Sink interface {
 	Event(text string)
 }
 
+// Keeper is a [Sink] that can tell from where on a later [Conn.Run] may ask for a
+// command's bytes again: the host gives those before back to its disk while the
+// command still runs. It blocks for a write of the store, and is called seldom.
+type Keeper interface {
+	Kept() (Offsets, error)
+}
+
 // Started is what a host said of a command's start.
 type Started struct {
 	BootID string // of the host, "" when it has none

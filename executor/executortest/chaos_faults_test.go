@@ -102,7 +102,11 @@ func (c *chaos) some(rng *rand.Rand) []string {
 func (c *chaos) killDaemon(ctx context.Context, rng *rand.Rand) error {
 	c.daemon.Load().kill()
 	pause(ctx, time.Duration(rng.IntN(500))*time.Millisecond)
-	return c.startDaemon()
+	err := c.startDaemon()
+	if c.breath > 0 { // or it would be killed before it has taken up the runs
+		pause(ctx, time.Duration(c.breath/2+rng.IntN(c.breath))*time.Millisecond)
+	}
+	return err
 }
 
 func (c *chaos) cut(rng *rand.Rand, reset bool) error {

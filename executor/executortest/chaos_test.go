@@ -28,6 +28,8 @@ type chaos struct {
 	dir     string
 	lab     *executortest.Lab
 	longest int // milliseconds of a black hole
+	breath  int // milliseconds, about, that a new tfwd is left alone
+	wanted  int // faults, at least, before the storm may end
 	daemon  atomic.Pointer[daemon]
 	pending sync.WaitGroup
 
@@ -63,11 +65,10 @@ func TestChaos(t *testing.T) {
 	hosts, runs, workers, limit := 8, 24, 6, 3*time.Minute
 	c := &chaos{seed: seed, longest: 2000, faults: map[string]int{}, disturbed: map[string]bool{}, tally: map[string]int{}}
 	if long {
-		hosts, runs, workers, limit, c.longest = 20, 1200, 16, 25*time.Minute, 12_000
+		hosts, runs, workers, limit, c.longest, c.breath = 20, 1200, 16, 25*time.Minute, 12_000, 2000
 	}
-	if n, err := strconv.Atoi(os.Getenv("CHAOS_RUNS")); err == nil {
-		runs = n
-	}
+	number(t, "CHAOS_RUNS", &runs)
+	number(t, "CHAOS_FAULTS", &c.wanted)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	c.prepare(ctx, t, hosts)
@@ -124,21 +125,37 @@ func (c *chaos) count(what string, n int) {
 	c.tally[what] += n
 }
 
-// play orders the runs and waits for their ends, under a storm that stops when all have ended.
-func (c *chaos) play(ctx context.Context, runs, workers int) []*ordered {
-	rng := rand.New(rand.NewPCG(c.seed, 1))
-	all := make([]*ordered, runs)
-	for i := range all {
-		all[i] = &ordered{job: newJob(rng, i), hosts: c.some(rng)}
+// number reads a setting of the environment, where there is one.
+func number(t *testing.T, name string, into *int) {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return
 	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	*into = n
+}
+
+// play orders runs and waits for their ends, under a storm that stops when all have ended. It
+// orders as many as it is told to, and more until enough has happened to them.
+func (c *chaos) play(ctx context.Context, runs, workers int) []*ordered {
+	var all []*ordered
 	storm, calm := context.WithCancel(ctx)
 	var weather, work sync.WaitGroup
 	weather.Go(func() { c.storm(storm, rand.New(rand.NewPCG(c.seed, 2))) })
-	queue := make(chan *ordered, runs)
-	for _, o := range all {
-		queue <- o
-	}
-	close(queue)
+	queue := make(chan *ordered)
+	work.Go(func() {
+		defer close(queue)
+		rng := rand.New(rand.NewPCG(c.seed, 1))
+		for i := 0; ctx.Err() == nil && (i < runs || c.happened() < c.wanted); i++ {
+			o := &ordered{job: newJob(rng, i), hosts: c.some(rng)}
+			all = append(all, o)
+			queue <- o
+		}
+	})
 	for range workers {
 		work.Go(func() {
 			for o := range queue {
@@ -150,6 +167,16 @@ func (c *chaos) play(ctx context.Context, runs, workers int) []*ordered {
 	calm()
 	weather.Wait()
 	return all
+}
+
+// happened counts the faults so far.
+func (c *chaos) happened() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.faults {
+		n += k
+	}
+	return n
 }
 
 // see orders one run and follows it to its end, whatever happens to tfwd meanwhile.

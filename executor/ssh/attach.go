@@ -13,6 +13,6 @@ func (c *conn) attach(ctx context.Context, cmd executor.DurableCommand, d *deliv
 	if err != nil {
 		return outcomeNone, err
 	}
-	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_1=%d t_2=%d", id, id, d.from.Stdout, d.from.Stderr)
+	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_1=%d t_2=%d t_q=%d", id, id, d.from.Stdout, d.from.Stderr, bound(cmd.MaxSpool))
 	return c.deliver(ctx, cmd.Become, text{vars, stateText + attachText}, d, false)
 }

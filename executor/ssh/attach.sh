@@ -10,6 +10,9 @@ t_end() { case $t_now in
 t_part() { tail -c +$(($2+1)) "$1" | head -c $(($3-$2)); }
 t_state
 case $t_now in none|torn|acked) t_say state "$t_now" "$t_e"; exit ;; esac
+# What the store had, and lost, is not here any more.
+t_x=0 t_y=0; [ -e "$t_f+cut" ] && read -r t_x t_y <"$t_f+cut"
+[ "$t_a1" -ge "$t_x" ] && [ "$t_a2" -ge "$t_y" ] || { t_say gone "$t_wp" "$t_cb"; exit; }
 t_say started "$t_wp" "$t_cb"
 case $t_now in running|orphan) ;; *)
   t_say err >&4
@@ -25,8 +28,12 @@ t_follow "$t_a1" "$t_a2"
 ( t_g=''; while :; do
     t_state; case $t_now in running|orphan) ;; *) t_end; exit ;; esac
     [ -e "$t_f+out" ] || { t_say gone "$t_wp" "$t_cb"; exit; }
-    if [ -e "$t_f+stall" ]; then [ "$t_g" ] || t_say stall; t_g=1; elif [ "$t_g" ]; then t_g=''; t_say resumed; fi
+    if [ -e "$t_f+stall" ]; then [ "$t_g" ] || { read -r t_g t_x <"$t_f+stall"; t_say stall "$t_g" "$t_x" "$t_d"; }; elif [ "$t_g" ]; then t_g=''; t_say resumed; fi
     sleep 0.25 || sleep 1
   done ) 3<&- 4>&- & t_3=$!
-while read -r t_a t_x t_y; do case $t_a in got) echo "$t_x $t_y" >"$t_f+got" ;; esac; done <&3
-kill -s KILL $t_1 $t_2 $t_3
+# The helper that the launch left behind is the guard. Without it we are, for as long as somebody listens.
+t_W=$t_wp t_gave='' t_4=''; grep -qzxF "TFW_HELPER=$t_i" /proc/[0-9]*/environ || { ( t_guard ) 3<&- 4>&- >/dev/null & t_4=$!; }
+while read -r t_a t_x t_y; do case $t_a in
+  got) echo "$t_x $t_y" >"$t_f+got" ;;
+  kept) t_give "$t_x" "$t_y" ;; esac; done <&3
+kill -s KILL $t_1 $t_2 $t_3 $t_4

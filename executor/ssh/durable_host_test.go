@@ -175,38 +175,6 @@ func TestBecomePassword(t *testing.T) {
 	}
 }
 
-// TestSpoolFullDisk starts a command whose spool has no room.
-func TestSpoolFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount a tmpfs")
-	}
-	h := newDurableHost(t)
-	dir := h.home + "/.tfw"
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tfw", dir).CombinedOutput(); err != nil {
-		t.Skipf("mount: %s", out)
-	}
-	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
-	c := h.conn(t)
-	mustRun(t, c, command("true"))
-	_, end := mustRun(t, c, command("head -c 200000 /dev/zero; echo rc $? >&2; exit 6"))
-	if end.Code != 6 || end.Sizes.Stdout > 64<<10 {
-		t.Errorf("the end was lost on a full disk: %+v", end)
-	}
-	cmd := command("echo x >>$HOME/ran")
-	_, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, false, &recorder{})
-	if !errors.Is(err, executor.ErrRefused) || !strings.Contains(err.Error(), "full") {
-		t.Errorf("start on a full disk: %v", err)
-	}
-	if _, err := os.Stat(h.home + "/ran"); err == nil {
-		t.Error("it was started and not recorded")
-	}
-	files, _ := filepath.Glob(dir + "/*+out")
-	for _, f := range files {
-		os.Truncate(f, 0)
-	}
-	mustRun(t, c, cmd) // once there is room the same id may start
-}
-
 func TestHostileSpool(t *testing.T) {
 	h := newDurableHost(t)
 	os.Remove(h.home + "/.tfw")

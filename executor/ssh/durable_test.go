@@ -304,12 +304,15 @@ echo ready; while :; do sleep 1; done`)
 }
 
 // marked lists the live processes that carry the mark.
-func marked(id executor.CommandID) []string {
+func marked(id executor.CommandID) []string { return withEnv("TFW_RUN=" + id.String()) }
+
+// withEnv lists the processes that have the variable so.
+func withEnv(variable string) []string {
 	var found []string
 	list, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range list {
 		b, _ := os.ReadFile(f)
-		if bytes.Contains(append([]byte{0}, b...), []byte("\x00TFW_RUN="+id.String()+"\x00")) {
+		if bytes.Contains(append([]byte{0}, b...), []byte("\x00"+variable+"\x00")) {
 			found = append(found, filepath.Base(filepath.Dir(f)))
 		}
 	}

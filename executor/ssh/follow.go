@@ -185,7 +185,7 @@ func (d *delivery) line(text string) error {
 	case "orphan":
 		d.sink.Event("tfw's shell on the host was killed; the command runs on, its exit status will not be known")
 	case "stall", "resumed":
-		d.stall(word == "stall")
+		d.stall(word == "stall", f)
 	}
 	return nil
 }
@@ -353,15 +353,20 @@ func (d *delivery) state(f []string, rest string) error {
 	return d.settle(outcomeAbsent, nil)
 }
 
-func (d *delivery) stall(on bool) {
+// stall: WHY KIB DIR. The host's guard has stopped the command, or let it go on.
+func (d *delivery) stall(on bool, f []string) {
 	if on == d.stalled {
 		return
 	}
 	d.stalled = on
-	if on {
+	switch {
+	case !on:
+		d.sink.Event("resumed: there is room for the command's output again")
+	case len(f) > 2 && f[0] == "disk":
+		kib, _ := strconv.ParseInt(f[1], 10, 64)
+		d.sink.Event(fmt.Sprintf("stalled: the disk of %s on the host is nearly full (%d MB are free); the command is stopped until there is room: delete something there, or cancel the run", f[2], kib>>10))
+	default:
 		d.sink.Event("stalled: more output waits on the host than its spool may hold; the command is stopped until it is read")
-	} else {
-		d.sink.Event("resumed: the host's spool has room again")
 	}
 }
 

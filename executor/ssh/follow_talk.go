@@ -20,6 +20,8 @@ const (
 	followShare = 5 * time.Millisecond
 	// reportEvery is how often the host hears how far its output was read, for its spool's bound.
 	reportEvery = 250 * time.Millisecond
+	// keptEvery is how many bytes the sink must have stored anew for the host to hear of it and give them back to its disk.
+	keptEvery = 4 << 20
 	// stuckAfter is how long nothing may come of the bytes missing after the end until they are fetched anew.
 	stuckAfter = 8 * time.Second
 	// deafAfter is how long a launch may leave a request to follow unanswered until its helper is taken for dead.
@@ -203,7 +205,7 @@ func (c *conn) paced(d *delivery, took time.Duration) {
 func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) {
 	wait, idle, asked := pace(), time.Duration(0), followAfter
 	var first time.Time // when it was asked to follow
-	var said executor.Offsets
+	var said, kept executor.Offsets
 	for {
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
@@ -235,11 +237,26 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 		if wait = reportEvery; now != said {
 			tell(s, "got", now)
 			said, idle = now, 0
+			kept = d.keep(s, now, kept)
 		} else if idle += reportEvery; idle > stuckAfter && d.owing() {
 			s.Close() // attach anew
 			return
 		}
 	}
+}
+
+// keep tells the host how much of the output is stored for good, when that is much more than it was told before.
+func (d *delivery) keep(s *session, now, told executor.Offsets) executor.Offsets {
+	k, ok := d.sink.(executor.Keeper)
+	if !ok || now.Stdout-told.Stdout < keptEvery && now.Stderr-told.Stderr < keptEvery {
+		return told
+	}
+	kept, err := k.Kept()
+	if err != nil || kept.Stdout-told.Stdout < keptEvery && kept.Stderr-told.Stderr < keptEvery {
+		return told // the host keeps it: that does no harm
+	}
+	tell(s, "kept", kept)
+	return kept
 }
 
 func tell(s *session, word string, o executor.Offsets) {

@@ -8,35 +8,25 @@
 # State files, 0600 in a 0700 directory, named ID+WHAT (an id has no "+"):
 #   run  made with O_EXCL: who makes it runs the command. Lines: "claim1 boot pid starttime session uptime ." of the wrapper;
 #        "pid1 command helper ."; what the shell said ("Terminated"); last "exit1 status uptime0 uptime1 flags ."; flags: s the shell
-#        told of a signal, - none. A line without its " ." does not count.
+#        told of a signal, f the disk was full, - none. A line without its " ." does not count.
 #   cmd in   the script and its stdin, emptied when the command has ended
 #   out err  the streams, whole
 #   way      there when the helper brings the output: it was asked to follow
-#   got      "out err": offsets the controller has; stall: the guard has stopped the command
+#   got      "out err": offsets the controller has; stall, full, cut: see guard.sh
 #   ack      tombstone, made before the rest goes: an exit1 line
 # $1 s or b as in printf; mksh has no printf of its own, and the text must not be in the arguments of a program.
 t_put() { case ${KSH_VERSION-} in
   *MIRBSD*) if [ "$1" = s ]; then print -rn -- "$2"; else print -n -- "$2"; fi ;;
   *) printf "%$1" "$2" ;; esac; }
 t_fail() { rm -f "$t_f+run" "$t_f+cmd" "$t_f+in"; t_say fail "$@"; exit; }
-# Bounded spool: what waits unread beyond the bound stops the command (every process with the mark), until half of it is read.
-t_sig() { for t_x in $(grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ); do t_x=${t_x#/proc/}; kill -s "$1" "${t_x%/environ}"; done; }
-t_guard() { t_h='' t_v=0.2 t_o=0
-  until t_rec || ! { kill -0 $$ || grep -qzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ; }; do
-    sleep $t_v || sleep 1
-    t_size || return; t_z=$((t_z+t_y)) t_v=1
-    [ $((t_z-t_o)) -gt 8388608 ] && t_v=0.2; t_o=$t_z
-    t_x=0 t_y=0; read -r t_x t_y <"$t_f+got"; t_x=$((t_z-t_x-t_y))
-    if [ "$t_x" -gt "$t_q" ]; then t_sig STOP; [ "$t_h" ] || { t_h=1; echo "$t_x" >"$t_f+stall"; t_say stall; }
-    elif [ "$t_h" ] && [ "$t_x" -le $((t_q/2)) ]; then t_h=''; rm -f "$t_f+stall"; t_sig CONT; t_say resumed; fi
-  done; }
 # The helper: reads what the controller says; its silence (EOF: cut, or done) ends the tails, never the command.
-t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g=''
+t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g='' t_W=$$ t_gave=''
   while read -r t_a t_x t_y; do case $t_a in
     follow) [ "$t_1" ] && continue
       echo "$t_x $t_y" >"$t_f+got"; echo >"$t_f+way"
       t_say started $$ "$t_b"; t_follow "$t_x" "$t_y"; t_guard & t_g=$! ;;
-    got) echo "$t_x $t_y" >"$t_f+got" ;; esac; done <&3
+    got) echo "$t_x $t_y" >"$t_f+got" ;;
+    kept) t_give "$t_x" "$t_y" ;; esac; done <&3
   exec 4>&- >/dev/null
   [ "$t_1" ] && kill -s KILL $t_1 $t_2 $t_g
   t_guard; }
@@ -71,6 +61,8 @@ exec <"$t_N" >>"$t_f+out" @MERGE@ 3<&- 4>&-
 t_c=$?
 t_g=- t_v=0
 [ $t_c -gt 128 ] && while read -r t_x; do case $t_x in *1' '*' .'|'') ;; *) t_g=s ;; esac; done <"$t_f+run" 2>/dev/null
+# A byte that cannot be written now may have been one of the command's before. What says nothing and succeeds has lost nothing.
+{ { [ $t_c != 0 ] || [ -s "$t_f+out" ] || [ -s "$t_f+err" ]; } && { [ -e "$t_f+full" ] || ! echo . >"$t_f+full"; } && t_g=f$t_g; } 2>/dev/null
 read -r t_v t_x 2>/dev/null </proc/uptime
 t_e="exit1 $t_c $t_u $t_v $t_g ."
 echo "$t_e" >&2

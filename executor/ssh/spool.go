@@ -14,6 +14,8 @@ var (
 	commonText string
 	//go:embed probe.sh
 	probeText string
+	//go:embed guard.sh
+	guardText string
 	//go:embed launch.sh
 	launchText string
 	//go:embed state.sh
@@ -31,9 +33,10 @@ var (
 )
 
 func init() {
-	for _, t := range []*string{&commonText, &probeText, &launchText, &stateText, &attachText, &killText, &sweepText, &ageText, &straysText} {
+	for _, t := range []*string{&commonText, &probeText, &guardText, &launchText, &stateText, &attachText, &killText, &sweepText, &ageText, &straysText} {
 		*t = lean(*t)
 	}
+	launchText, attachText = guardText+launchText, guardText+attachText
 }
 
 // lean drops comments and indentation: the text is sent with every command.

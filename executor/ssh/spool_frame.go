@@ -105,6 +105,7 @@ type record struct {
 	elapsed time.Duration
 	known   bool // false: the status never was
 	never   bool // it was killed before it could start
+	full    bool // the spool's disk was full: some of the output may never have been written
 	sizes   *executor.Offsets
 }
 
@@ -113,7 +114,7 @@ func parseRecord(text string) (record, bool) {
 	if len(f) < 6 || f[0] != "exit1" || f[len(f)-1] != "." {
 		return record{}, false
 	}
-	r := record{signal: strings.Contains(f[4], "s"), never: strings.Contains(f[4], "k")}
+	r := record{signal: strings.Contains(f[4], "s"), never: strings.Contains(f[4], "k"), full: strings.Contains(f[4], "f")}
 	if n, err := strconv.Atoi(f[1]); err == nil && n >= 0 {
 		r.code, r.known = n, true
 	}
@@ -152,6 +153,10 @@ func (r record) end() executor.End {
 	}
 	if !r.known {
 		e.Kind, e.Note = executor.EndWrapper, "the status was never recorded"
+	}
+	if r.full && r.known {
+		e.Note = fmt.Sprintf("it ended with status %d; what it wrote while the host's disk was full is lost (make room there, then run it again)", e.Code)
+		e.Kind, e.Code, e.Signal = executor.EndSpoolFull, 0, ""
 	}
 	return e
 }
