@@ -19,8 +19,8 @@ type Preview struct {
 
 // RunPage is a page of runs, newest first.
 type RunPage struct {
-	Runs []*executor.Run `json:"runs"`
-	Next string          `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
+	Runs runList `json:"runs"`
+	Next string  `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
 }
 
 // Submit asks for a run and gives it as it was queued. With req.IdempotencyKey
@@ -60,7 +60,9 @@ func (c *Client) RunWithOutput(ctx context.Context, id string) (*executor.Run, e
 	return run, c.get(ctx, runPath(id), url.Values{"output": {"true"}}, run)
 }
 
-// Runs lists runs, newest first, and the marker of the next page, "" at the end.
+// Runs lists runs, newest first unless f says otherwise, and the marker of the
+// next page, "" at the end. They are without Hosts, Options and long Parameters: Tally
+// tells how many hosts ended how, [Client.Run] gives the rest.
 func (c *Client) Runs(ctx context.Context, f executor.RunFilter) (runs []*executor.Run, next string, err error) {
 	q := url.Values{}
 	set(q, "state", string(f.State))
@@ -68,6 +70,10 @@ func (c *Client) Runs(ctx context.Context, f executor.RunFilter) (runs []*execut
 	set(q, "host", f.Host)
 	set(q, "plugin", f.Plugin)
 	set(q, "plan", f.Plan)
+	set(q, "by", f.By)
+	if f.Oldest {
+		q.Set("sort", "created")
+	}
 	set(q, "marker", f.Marker)
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,6 +137,7 @@ func (f *fake) Submit(_ context.Context, p executor.Principal, req executor.Requ
 	for _, h := range hosts {
 		run.Hosts = append(run.Hosts, executor.HostResult{Host: h.Name})
 	}
+	run.HostCount = len(run.Hosts)
 	f.runs = append(f.runs, run)
 	f.submitted = append(f.submitted, req)
 	f.keys[req.IdempotencyKey] = id
@@ -171,13 +173,20 @@ func (f *fake) Runs(_ context.Context, p executor.Principal, q executor.RunFilte
 	if limit == 0 {
 		limit = 50
 	}
+	all := slices.Clone(f.runs)
+	if !q.Oldest {
+		slices.Reverse(all)
+	}
 	var runs []*executor.Run
-	for i := len(f.runs) - 1; i >= 0; i-- {
-		if r := f.runs[i]; (q.State == "" || r.State == q.State) && (q.Marker == "" || string(r.ID) < q.Marker) {
+	for _, r := range all {
+		past := q.Marker == "" || (string(r.ID) < q.Marker) != q.Oldest && string(r.ID) != q.Marker
+		if past && (q.By == "" || r.By == q.By) && (q.State == "" || r.State == q.State) {
 			if len(runs) == limit {
 				return runs, string(runs[len(runs)-1].ID), nil
 			}
-			runs = append(runs, copyRun(r))
+			brief := copyRun(r)
+			brief.Hosts, brief.Options = nil, nil
+			runs = append(runs, brief)
 		}
 	}
 	return runs, "", nil
@@ -286,6 +295,7 @@ func (f *fake) finish(id executor.RunID, v executor.Verdict) {
 	for _, r := range f.runs {
 		if r.ID == id {
 			r.State, r.Verdict, r.Finished = executor.Done, v, time.Now()
+			r.Tally = map[executor.Verdict]int{v: len(r.Hosts)}
 			for i := range r.Hosts {
 				code := 0
 				r.Hosts[i].Verdict, r.Hosts[i].ExitCode = v, &code

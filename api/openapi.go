@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -188,6 +189,9 @@ func route[I, O any](s *Server, op huma.Operation, handler func(ctx context.Cont
 		}
 		return nil, huma.ErrorWithHeaders(p, headers)
 	})
+	if op.Method == http.MethodGet && strings.HasPrefix(op.Path, "/v2.1/") && !strings.HasSuffix(op.Path, "/log") {
+		describeTag(s.api.OpenAPI().Paths[op.Path].Get)
+	}
 }
 
 // jsonResponse documents an answer that huma cannot see: one of an operation with several.

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -225,15 +226,34 @@ func TestDocsNeedNoOtherSite(t *testing.T) {
 func TestETags(t *testing.T) {
 	l := newLab(t)
 	id := l.start(t)
-	if tag := l.ask(t, "GET", "/v2.1/runs/"+string(id), "").header.Get("ETag"); tag != "" {
-		t.Errorf("a run under way has the tag %s", tag)
-	}
+	before := l.ask(t, "GET", "/v2.1/runs/"+string(id), "").header.Get("ETag")
 	l.finish(id, executor.Passed)
-	for _, path := range []string{"/v2.1/runs/" + string(id), "/v2.1/plugins"} {
-		tag := l.ask(t, "GET", path, "").header.Get("ETag")
-		if a := l.ask(t, "GET", path, "", "If-None-Match", tag); tag == "" || a.status != 304 || len(a.body) != 0 {
-			t.Errorf("%s: tag %q: %d %s", path, tag, a.status, a.body)
+	if a := l.ask(t, "GET", "/v2.1/runs/"+string(id), "", "If-None-Match", before); before == "" || a.status != 200 {
+		t.Errorf("a run that ended since the tag %q: %d", before, a.status)
+	}
+	sum := l.ask(t, "POST", "/v2.1/artifacts", "abc")
+	var stored Artifact
+	if err := json.Unmarshal(sum.body, &stored); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v2.1/runs/" + string(id), "/v2.1/runs/" + string(id) + "?output=true", "/v2.1/runs", "/v2.1/plugins", "/v2.1/plugins/linux_system",
+		"/v2.1/hosts", "/v2.1/hosts/dut1", "/v2.1/groups", "/v2.1/slaves/detail", "/v2.1/artifacts/" + stored.SHA256} {
+		first := l.ask(t, "GET", path, "")
+		tag := first.header.Get("ETag")
+		for _, known := range []string{tag, "W/" + tag, `"other", ` + tag, "*"} {
+			if a := l.ask(t, "GET", path, "", "If-None-Match", known); tag == "" || a.status != 304 || len(a.body) != 0 || a.header.Get("Content-Type") != "" || a.header.Get("ETag") != tag {
+				t.Errorf("%s, known %q: %d %v %s", path, known, a.status, a.header, a.body)
+			}
 		}
+		if a := l.ask(t, "GET", path, "", "If-None-Match", `"other"`); a.status != 200 || !bytes.Equal(a.body, first.body) {
+			t.Errorf("%s, another is known: %d %s", path, a.status, a.body)
+		}
+		if a := l.ask(t, "HEAD", path, "", "If-None-Match", tag); a.status != 304 {
+			t.Errorf("HEAD %s: %d", path, a.status)
+		}
+	}
+	if tag := l.ask(t, "GET", "/v2.1/runs/nosuch", "").header.Get("ETag"); tag != "" {
+		t.Errorf("a problem has the tag %s", tag)
 	}
 }
 
@@ -271,5 +291,50 @@ func TestPages(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"dut1", "dut2", "dut3"}) {
 		t.Error(names)
+	}
+}
+
+// Every list takes sort, both ways and together with pages, and says what it takes.
+func TestLists(t *testing.T) {
+	l := newLab(t)
+	for i := range 3 {
+		l.start(t, fmt.Sprintf("dut%d", i+1))
+		l.ask(t, "POST", "/v2.1/tokens", fmt.Sprintf(`{"name":"ci%d","role":"viewer"}`, i))
+	}
+	for _, c := range []struct {
+		path, list, key, sort string
+		n                     int
+	}{
+		{"/v2.1/runs", "runs", "created", "created", 3}, {"/v2.1/hosts", "hosts", "name", "name", 3}, {"/v2.1/hosts", "hosts", "id", "id", 3}, {"/v2.1/hosts", "hosts", "address", "address", 3},
+		{"/v2.1/groups", "groups", "name", "name", 2}, {"/v2.1/tokens", "tokens", "name", "name", 3}, {"/v2.1/leases", "leases", "expires", "expires", 1}, {"/v2.1/plugins", "plugins", "name", "name", 1},
+	} {
+		for _, down := range []string{"", "-"} {
+			var keys []string
+			for marker := ""; ; {
+				a := l.ask(t, "GET", c.path+"?limit=2&sort="+down+c.sort+"&marker="+marker, "")
+				var page map[string]json.RawMessage
+				var items []map[string]any
+				if err := errors.Join(json.Unmarshal(a.body, &page), json.Unmarshal(page[c.list], &items)); err != nil || len(items) > 2 {
+					t.Fatalf("%s: %v %s", c.path, err, a.body)
+				}
+				for _, item := range items {
+					keys = append(keys, fmt.Sprint(item[c.key]))
+				}
+				marker = ""
+				if _ = json.Unmarshal(page["next"], &marker); marker == "" || len(keys) > 20 {
+					break
+				}
+			}
+			want := slices.Sorted(slices.Values(keys))
+			if down != "" {
+				slices.Reverse(want)
+			}
+			if !slices.Equal(keys, want) || len(keys) != c.n {
+				t.Errorf("%s?sort=%s%s: %v", c.path, down, c.sort, keys)
+			}
+		}
+		if p := l.ask(t, "GET", c.path+"?sort=colour", "").problem(t); p.Status != 400 || len(p.Errors) == 0 || p.Errors[0].Location != "query.sort" || !strings.Contains(p.Errors[0].Message, c.sort) {
+			t.Errorf("%s: %+v", c.path, p)
+		}
 	}
 }

@@ -87,6 +87,15 @@ type Page struct {
 
 const maxPage = 1000
 
+// sortedPage gives the page of a list that is at hand as a whole, in the wanted order.
+func sortedPage[T any](all []T, o order[T], want Sort, p Page, key func(T) string) (items []T, next string, err error) {
+	all, err = sorted(all, o, want.Sort)
+	if err != nil {
+		return nil, "", err
+	}
+	return cut(all, p, key)
+}
+
 // cut gives the page of a list that is at hand as a whole. The marker is the key of the last item of the page before.
 func cut[T any](all []T, p Page, key func(T) string) (items []T, next string, err error) {
 	begin := 0

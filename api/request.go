@@ -90,7 +90,11 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 		return err
 	}
 	r.principal.Request = r.id
-	return c.Next()
+	if err := c.Next(); err != nil {
+		return err
+	}
+	notModified(c)
+	return nil
 }
 
 // errPanicked stands for a panic, which was logged.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,12 +18,21 @@ type hostOut struct{ Body Host }
 type hostsIn struct {
 	Target string `query:"target" doc:"only these: names, groups, globs, sets, slices" example:"duts,!dut07"`
 	Where  string `query:"where" doc:"only those for which the expression is true" example:"'arm64' in tags"`
+	Sort
 	Page
+}
+
+var hostOrder = order[executor.HostStatus]{
+	"name": by(func(h executor.HostStatus) string { return h.Name }), "id": by(func(h executor.HostStatus) int { return h.ID }),
+	"address": by(func(h executor.HostStatus) string { return h.Address }), "state": by(func(h executor.HostStatus) string { return string(h.State) }),
+	"latency":   by(func(h executor.HostStatus) time.Duration { return h.Latency }),
+	"last_seen": func(a, b executor.HostStatus) int { return a.LastSeen.Compare(b.LastSeen) },
 }
 
 func (s *Server) hostRoutes() {
 	tags := []string{"hosts"}
-	route(s, huma.Operation{OperationID: "listHosts", Method: http.MethodGet, Path: "/v2.1/hosts", Summary: "Hosts, and how they fare", Tags: tags}, s.listHosts)
+	route(s, sortable(huma.Operation{OperationID: "listHosts", Method: http.MethodGet, Path: "/v2.1/hosts", Summary: "Hosts, and how they fare", Tags: tags,
+		Description: "In the order of the inventory, unless sorted."}, hostOrder), s.listHosts)
 	route(s, huma.Operation{OperationID: "getHost", Method: http.MethodGet, Path: "/v2.1/hosts/{name}", Summary: "One host", Tags: tags, Errors: []int{404}},
 		func(ctx context.Context, r *request, in *struct {
 			Name string `path:"name" maxLength:"255" doc:"name, address, id or uuid of a host"`
@@ -58,7 +68,7 @@ func (s *Server) listHosts(ctx context.Context, r *request, in *hostsIn) (*hosts
 	if err != nil {
 		return nil, err
 	}
-	some, next, err := cut(all, in.Page, func(h executor.HostStatus) string { return h.Name })
+	some, next, err := sortedPage(all, hostOrder, in.Sort, in.Page, func(h executor.HostStatus) string { return h.Name })
 	return &hostsOut{HostPage{Hosts: hostsOf(some), Next: next}}, err
 }
 
@@ -85,13 +95,17 @@ func (s *Server) patchHost(ctx context.Context, r *request, in *patchHostIn) (*h
 func (s *Server) groupRoutes(tags []string) {
 	type groupsOut struct{ Body GroupPage }
 	type groupOut struct{ Body Group }
-	route(s, huma.Operation{OperationID: "listGroups", Method: http.MethodGet, Path: "/v2.1/groups", Summary: "Groups and their members", Tags: tags},
-		func(ctx context.Context, r *request, in *struct{ Page }) (*groupsOut, error) {
+	groupOrder := order[*inventory.Group]{"name": by(func(g *inventory.Group) string { return g.Name }), "hosts": by(func(g *inventory.Group) int { return len(g.Hosts) })}
+	route(s, sortable(huma.Operation{OperationID: "listGroups", Method: http.MethodGet, Path: "/v2.1/groups", Summary: "Groups and their members", Tags: tags}, groupOrder),
+		func(ctx context.Context, r *request, in *struct {
+			Sort
+			Page
+		}) (*groupsOut, error) {
 			all, err := s.cfg.Executor.Groups(ctx, r.principal)
 			if err != nil {
 				return nil, err
 			}
-			some, next, err := cut(all, in.Page, func(g *inventory.Group) string { return g.Name })
+			some, next, err := sortedPage(all, groupOrder, in.Sort, in.Page, func(g *inventory.Group) string { return g.Name })
 			shown := []Group{}
 			for _, g := range some {
 				shown = append(shown, groupOf(g))

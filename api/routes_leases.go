@@ -40,13 +40,21 @@ func leaseAnswer(l executor.Lease) *leaseOut {
 func (s *Server) leaseRoutes() {
 	tags := []string{"leases"}
 	type pageOut struct{ Body LeasePage }
-	route(s, huma.Operation{OperationID: "listLeases", Method: http.MethodGet, Path: "/v2.1/leases", Summary: "Leases that wait or are held, oldest first", Tags: tags},
-		func(ctx context.Context, r *request, in *struct{ Page }) (*pageOut, error) {
+	leaseOrder := order[executor.Lease]{
+		"created": func(a, b executor.Lease) int { return a.Created.Compare(b.Created) },
+		"expires": func(a, b executor.Lease) int { return a.Expires.Compare(b.Expires) },
+		"state":   by(func(l executor.Lease) string { return string(l.State) }),
+	}
+	route(s, sortable(huma.Operation{OperationID: "listLeases", Method: http.MethodGet, Path: "/v2.1/leases", Summary: "Leases that wait or are held, oldest first", Tags: tags}, leaseOrder),
+		func(ctx context.Context, r *request, in *struct {
+			Sort
+			Page
+		}) (*pageOut, error) {
 			all, err := s.cfg.Executor.Leases(ctx, r.principal)
 			if err != nil {
 				return nil, err
 			}
-			some, next, err := cut(all, in.Page, func(l executor.Lease) string { return l.ID })
+			some, next, err := sortedPage(all, leaseOrder, in.Sort, in.Page, func(l executor.Lease) string { return l.ID })
 			return &pageOut{LeasePage{Leases: some, Next: next}}, err
 		})
 	route(s, huma.Operation{OperationID: "createLease", Method: http.MethodPost, Path: "/v2.1/leases", Summary: "Reserve hosts, all or none", Tags: tags, DefaultStatus: http.StatusCreated,

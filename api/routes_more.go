@@ -1,10 +1,8 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,22 +19,18 @@ import (
 // catalogueRoutes tell what can be run.
 func (s *Server) catalogueRoutes() {
 	tags := []string{"catalogue"}
-	type listIn struct {
-		Known string `header:"If-None-Match" doc:"ETag of an earlier answer"`
-		Page
-	}
-	type listOut struct {
-		Status int
-		ETag   string `header:"ETag"`
-		Body   *PluginPage
-	}
-	route(s, huma.Operation{OperationID: "listPlugins", Method: http.MethodGet, Path: "/v2.1/plugins", Summary: "The catalogue: plugins and their methods", Tags: tags},
-		func(_ context.Context, _ *request, in *listIn) (*listOut, error) {
-			names, next, err := cut(s.cfg.Plugins.Names(), in.Page, func(n string) string { return n })
+	type listOut struct{ Body PluginPage }
+	pluginOrder := order[string]{"name": cmp.Compare[string]}
+	route(s, sortable(huma.Operation{OperationID: "listPlugins", Method: http.MethodGet, Path: "/v2.1/plugins", Summary: "The catalogue: plugins and their methods", Tags: tags}, pluginOrder),
+		func(_ context.Context, _ *request, in *struct {
+			Sort
+			Page
+		}) (*listOut, error) {
+			names, next, err := sortedPage(s.cfg.Plugins.Names(), pluginOrder, in.Sort, in.Page, func(n string) string { return n })
 			if err != nil {
 				return nil, err
 			}
-			body := &PluginPage{Plugins: []Plugin{}, Next: next}
+			body := PluginPage{Plugins: []Plugin{}, Next: next}
 			for _, name := range names {
 				p, err := s.plugin(name)
 				if err != nil {
@@ -44,11 +38,7 @@ func (s *Server) catalogueRoutes() {
 				}
 				body.Plugins = append(body.Plugins, p)
 			}
-			out := &listOut{Status: http.StatusOK, ETag: tagOf(body), Body: body}
-			if in.Known == out.ETag {
-				out.Status, out.Body = http.StatusNotModified, nil
-			}
-			return out, nil
+			return &listOut{body}, nil
 		})
 	type oneOut struct{ Body Plugin }
 	route(s, huma.Operation{OperationID: "getPlugin", Method: http.MethodGet, Path: "/v2.1/plugins/{name}", Summary: "One plugin and its methods", Tags: tags, Errors: []int{404}},
@@ -71,30 +61,24 @@ func (s *Server) plugin(name string) (Plugin, error) {
 	return pluginOf(p)
 }
 
-// tagOf is an entity tag of a value.
-func tagOf(v any) string {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return ""
-	}
-	return `"` + hashOf(raw) + `"`
-}
-
-func hashOf(raw []byte) string {
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:12])
-}
-
 func (s *Server) tokenRoutes() {
 	tags := []string{"tokens"}
 	type listOut struct{ Body TokenPage }
-	route(s, huma.Operation{OperationID: "listTokens", Method: http.MethodGet, Path: "/v2.1/tokens", Summary: "Tokens, never their text", Tags: tags},
-		func(ctx context.Context, r *request, in *struct{ Page }) (*listOut, error) {
+	tokenOrder := order[executor.Token]{
+		"name":    by(func(t executor.Token) string { return t.Name }),
+		"created": func(a, b executor.Token) int { return a.Created.Compare(b.Created) },
+		"expires": func(a, b executor.Token) int { return a.Expires.Compare(b.Expires) },
+	}
+	route(s, sortable(huma.Operation{OperationID: "listTokens", Method: http.MethodGet, Path: "/v2.1/tokens", Summary: "Tokens, never their text", Tags: tags}, tokenOrder),
+		func(ctx context.Context, r *request, in *struct {
+			Sort
+			Page
+		}) (*listOut, error) {
 			all, err := s.cfg.Executor.Tokens(ctx, r.principal)
 			if err != nil {
 				return nil, err
 			}
-			some, next, err := cut(all, in.Page, func(t executor.Token) string { return t.ID })
+			some, next, err := sortedPage(all, tokenOrder, in.Sort, in.Page, func(t executor.Token) string { return t.ID })
 			return &listOut{TokenPage{Tokens: some, Next: next}}, err
 		})
 	type madeOut struct{ Body NewToken }

@@ -35,10 +35,12 @@ func (s *Server) runRoutes() {
 			"200": eitherResponse[executor.Run, Preview](s, "The ended run, or with dry_run the hosts that it would run on"),
 			"202": jsonResponse[executor.Run](s, "The run as it stands"),
 		}, Errors: []int{404, 409, 507}}, s.createRun)
-	route(s, huma.Operation{OperationID: "listRuns", Method: http.MethodGet, Path: "/v2.1/runs", Summary: "Runs, newest first", Tags: tags}, s.listRuns)
+	route(s, huma.Operation{OperationID: "listRuns", Method: http.MethodGet, Path: "/v2.1/runs", Summary: "Runs, newest first", Tags: tags,
+		Description: "As lists show them: without the results of their hosts (`hosts`), of which `tally` tells how many ended how, without `options`, and without `parameters` longer than 4 KiB. Ask for one run to see all of it. " +
+			"A page costs the same however many runs there are."}, s.listRuns)
 	route(s, huma.Operation{OperationID: "getRun", Method: http.MethodGet, Path: "/v2.1/runs/{id}", Summary: "One run as it stands", Tags: tags,
 		Description: "With `wait`, answers when the run is done, or as it stands when the time is over.",
-		Responses:   map[string]*huma.Response{"200": jsonResponse[executor.Run](s, "OK"), "304": {Description: "Not Modified"}}, Errors: []int{404}}, s.getRun)
+		Responses:   map[string]*huma.Response{"200": jsonResponse[executor.Run](s, "OK")}, Errors: []int{404}}, s.getRun)
 	route(s, huma.Operation{OperationID: "cancelRun", Method: http.MethodPost, Path: "/v2.1/runs/{id}/cancel", Summary: "End a run", Tags: tags, DefaultStatus: http.StatusAccepted,
 		Description: "Its processes are killed on the hosts; the results hold the proof. Answers at once.",
 		Responses:   map[string]*huma.Response{"202": jsonResponse[executor.Run](s, "The run as it stands")}, Errors: []int{404, 409}}, s.cancelRun)
@@ -157,6 +159,8 @@ type listRunsIn struct {
 	Host    string           `query:"host" doc:"runs that this host had a part in"`
 	Plugin  string           `query:"plugin"`
 	Plan    string           `query:"plan" doc:"runs of this test plan run"`
+	By      string           `query:"by" doc:"runs that this user asked for"`
+	Sort    string           `query:"sort" enum:"created,-created" doc:"created: the oldest first; -created, the default: the newest first"`
 	Page
 }
 
@@ -164,11 +168,8 @@ type listRunsOut struct{ Body RunPage }
 
 func (s *Server) listRuns(ctx context.Context, r *request, in *listRunsIn) (*listRunsOut, error) {
 	runs, next, err := s.cfg.Executor.Runs(ctx, r.principal, executor.RunFilter{
-		State: in.State, Verdict: in.Verdict, Host: in.Host, Plugin: in.Plugin, Plan: in.Plan, Limit: in.Limit, Marker: in.Marker,
+		State: in.State, Verdict: in.Verdict, Host: in.Host, Plugin: in.Plugin, Plan: in.Plan, By: in.By, Oldest: in.Sort == "created", Limit: in.Limit, Marker: in.Marker,
 	})
-	for _, run := range runs {
-		run.Hosts = list(run.Hosts)
-	}
 	return &listRunsOut{RunPage{Runs: list(runs), Next: next}}, err
 }
 
@@ -179,9 +180,8 @@ type RunRef struct {
 
 type getRunIn struct {
 	RunRef
-	Wait   wait   `query:"wait"`
-	Output bool   `query:"output" doc:"with the first 64 KiB of each host's streams"`
-	Known  string `header:"If-None-Match" doc:"ETag of an earlier answer"`
+	Wait   wait `query:"wait"`
+	Output bool `query:"output" doc:"with the first 64 KiB of each host's streams"`
 }
 
 func (s *Server) getRun(ctx context.Context, r *request, in *getRunIn) (*runOut, error) {
@@ -201,9 +201,6 @@ func (s *Server) getRun(ctx context.Context, r *request, in *getRunIn) (*runOut,
 	}
 	if run.State == executor.Done { // nothing of it changes any more
 		out.ETag = `"` + string(run.ID) + `-done"`
-		if in.Known == out.ETag {
-			out.Status, out.Body = http.StatusNotModified, nil
-		}
 	}
 	return out, nil
 }

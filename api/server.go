@@ -134,6 +134,7 @@ func New(cfg Config) (*Server, error) {
 	s.app.Use(s.admit)
 	s.api = huma.NewAPI(apiConfig(cfg.Version), adapter{s.app})
 	s.routes()
+	s.wholeRuns()
 	s.http = s.app.Server()
 	s.http.Handler = s.knownMethod(s.app.Handler())
 	s.http.ExpectHandler = s.expect

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,8 +137,23 @@ func (a *active) record() runRecord {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	run := a.run
-	run.Hosts = nil
-	return runRecord{Run: run, Seq: a.seq, HostCount: len(a.parts), Jumps: a.jumps}
+	run.Hosts, run.HostCount, run.Tally = nil, len(a.parts), maps.Clone(run.Tally)
+	return runRecord{Run: run, Seq: a.seq, Jumps: a.jumps}
+}
+
+// summary is the run as lists show it. What is not stored yet of its end is left out.
+func (a *active) summary() *Run {
+	run := a.record().Run
+	if run.Verdict = ""; run.State == Done {
+		run.State, run.Finished, run.Reason = Running, time.Time{}, ""
+	}
+	brief(&run)
+	return &run
+}
+
+// on reports whether the host has a part in the run; "" is any host.
+func (a *active) on(host string) bool {
+	return host == "" || slices.ContainsFunc(a.parts, func(p *part) bool { return p.host.Name == host })
 }
 
 // snapshot is the run as it stands before its first host has begun.
@@ -170,6 +187,10 @@ func (a *active) ended(v Verdict) (stopOthers bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.run.Verdict = Worst(a.run.Verdict, v)
+	if a.run.Tally == nil {
+		a.run.Tally = map[Verdict]int{}
+	}
+	a.run.Tally[v]++
 	if v == Passed || v == Skipped {
 		return false
 	}

@@ -181,10 +181,7 @@ func (e *Executor) finish(a *active) {
 	a.mu.Unlock()
 	err := e.persist(a, func(tx Tx) error {
 		tx.Ring(TopicRuns)
-		if err := tx.Delete(tableOpen, string(a.run.ID)); err != nil {
-			return err
-		}
-		return a.store(tx)
+		return errors.Join(tx.Delete(tableOpen, string(a.run.ID)), a.store(tx), fileAway(tx, a.record(), a.names()))
 	})
 	if err == nil {
 		e.log.Info("run done", "run", a.run.ID, "verdict", a.run.Verdict)

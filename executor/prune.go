@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -102,17 +101,20 @@ func dropRun(tx Tx, rec runRecord, suspects map[string]bool) error {
 		suspects[key] = true
 	}
 	prefix := string(rec.ID) + "/"
-	return errors.Join(
-		dropWhere(tx, tableResults, prefix, func(raw []byte) bool {
-			var r struct{ Settings string }
-			if json.Unmarshal(raw, &r) == nil {
-				suspects[r.Settings] = true
-			}
-			return true
-		}),
+	var hosts []string
+	err := dropWhere(tx, tableResults, prefix, func(raw []byte) bool {
+		var r struct{ Host, Settings string }
+		if json.Unmarshal(raw, &r) == nil {
+			suspects[r.Settings] = true
+			hosts = append(hosts, r.Host)
+		}
+		return true
+	})
+	return errors.Join(err,
+		unfile(tx, rec, hosts),
 		dropWhere(tx, tableOps, prefix, func([]byte) bool { return true }),
 		tx.Delete(tableRuns, string(rec.ID)),
-		tx.Delete(tableOrder, fmt.Sprintf("%016x", rec.Seq)),
+		tx.Delete(tableOrder, orderKey(rec.Seq)),
 	)
 }
 

@@ -88,27 +88,6 @@ func (e *Executor) exists(tx Tx, p Principal, id RunID) (bool, error) {
 	return err == nil && e.reduce(p, run), err
 }
 
-func (e *Executor) newest(tx Tx, p Principal) (RunID, error) {
-	var id RunID
-	var failed error
-	err := tx.Range(tableOrder, "", true, func(_ string, value []byte) bool {
-		var rec runRecord
-		ok, err := get(tx, tableRuns, string(value), &rec)
-		if err != nil {
-			failed = err
-			return false
-		}
-		if ok && rec.By == p.Name {
-			id = RunID(value)
-		}
-		return id == ""
-	})
-	if id == "" && err == nil && failed == nil {
-		failed = fmt.Errorf("no run of %s: %w", p.Name, ErrNotFound)
-	}
-	return id, errors.Join(err, failed)
-}
-
 // reduce leaves only what the principal may see of a run and reports whether that is anything.
 func (e *Executor) reduce(p Principal, run *Run) bool {
 	if p.Groups == nil {
@@ -125,6 +104,7 @@ func (e *Executor) reduce(p Principal, run *Run) bool {
 		run.hide(seen)
 	}
 	run.Hosts = seen
+	run.count()
 	return len(seen) > 0
 }
 
@@ -147,89 +127,6 @@ func (run *Run) whole(p Principal) error {
 		return fmt.Errorf("run %s is %s's: %w (they or an admin can do it)", run.ID, run.By, ErrForbidden)
 	}
 	return nil
-}
-
-// RunFilter selects runs. Empty fields do not filter.
-type RunFilter struct {
-	State   State
-	Verdict Verdict
-	Host    string
-	Plugin  string
-	Plan    string
-	Limit   int    // 0 is 50, at most 1,000
-	Marker  string // of the page before
-}
-
-func (f RunFilter) fits(run *Run) bool {
-	return (f.State == "" || run.State == f.State) && (f.Verdict == "" || run.Verdict == f.Verdict) &&
-		(f.Plugin == "" || run.Plugin == f.Plugin) && (f.Plan == "" || run.Plan == f.Plan)
-}
-
-func (f RunFilter) onHost(run *Run) bool {
-	if f.Host == "" {
-		return true
-	}
-	for _, r := range run.Hosts {
-		if r.Host == f.Host {
-			return true
-		}
-	}
-	return false
-}
-
-// Runs lists runs, newest first, and the marker of the next page, "" at the end.
-func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*Run, next string, err error) {
-	limit := min(f.Limit, 1000)
-	if limit <= 0 {
-		limit = 50
-	}
-	if f.Marker != "" && !isMarker(f.Marker) {
-		return nil, "", fmt.Errorf("marker %q: %w (use the next of the page before)", f.Marker, ErrBadRequest)
-	}
-	err = e.view(ctx, func(tx Tx) error {
-		runs, next = nil, ""
-		var failed error
-		last := ""
-		err := tx.Range(tableOrder, f.Marker, true, func(key string, id []byte) bool {
-			if key == f.Marker {
-				return true
-			}
-			run, err := e.listed(tx, p, f, RunID(id))
-			if err != nil {
-				failed = err
-				return false
-			}
-			if run == nil {
-				return true
-			}
-			if len(runs) == limit {
-				next = last
-				return false
-			}
-			runs = append(runs, run)
-			last = key
-			return true
-		})
-		return errors.Join(err, failed)
-	})
-	return runs, next, err
-}
-
-// listed gives the run when the filter and the rights let it through.
-func (e *Executor) listed(tx Tx, p Principal, f RunFilter, id RunID) (*Run, error) {
-	var rec runRecord
-	if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok || p.Groups == nil && !f.fits(&rec.Run) {
-		return nil, err
-	}
-	run, _, err := load(tx, id)
-	if err != nil || !e.reduce(p, run) || !f.onHost(run) || !f.fits(run) {
-		return nil, err
-	}
-	return run, nil
-}
-
-func isMarker(text string) bool {
-	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // Wait returns the run once it is done, or as it stands when ctx ends, with ctx's error.

@@ -16,7 +16,9 @@ import (
 const (
 	tableRuns     = "runs"               // run id -> runRecord
 	tableOrder    = "runs.order"         // %016x of Seq -> run id
-	tableOpen     = "runs.open"          // ids of the runs that are not done
+	tableOpen     = "runs.open"          // ids of the runs that are not done -> %016x of Seq
+	tableDone     = "runs.done"          // %016x of Seq -> a done run as lists show it
+	tableIndex    = "runs.index"         // kind, NUL, word, NUL, %016x of Seq -> nothing; of done runs
 	tableResults  = "results"            // run id/%06d -> resultRecord, in inventory order
 	tableOps      = "operations"         // run id/%06d/%06d (host's index, ordinal) -> opRecord
 	tableKeys     = "idempotency"        // principal, NUL, key -> keyRecord
@@ -32,9 +34,8 @@ const (
 // that one host's end is one small write.
 type runRecord struct {
 	Run
-	Seq       uint64            `json:"seq"`
-	HostCount int               `json:"host_count"`
-	Jumps     map[string]string `json:"jumps,omitempty"` // jump host -> key in tableSettings
+	Seq   uint64            `json:"seq"`
+	Jumps map[string]string `json:"jumps,omitempty"` // jump host -> key in tableSettings
 }
 
 // resultRecord is one host's part of a run.
@@ -132,6 +133,7 @@ func load(tx Tx, id RunID) (*Run, []resultRecord, error) {
 	for i := range results {
 		run.Hosts[i] = results[i].HostResult
 	}
+	run.count()
 	return &run, results, err
 }
 

@@ -15,6 +15,9 @@ func (e *Executor) Recover(ctx context.Context) error {
 	if err := e.identify(ctx, e.cfg.Inventory()); err != nil {
 		return err
 	}
+	if err := e.indexRuns(ctx); err != nil {
+		return fmt.Errorf("index of runs: %w", err)
+	}
 	if err := e.recoverLeases(ctx); err != nil {
 		return fmt.Errorf("leases: %w", err)
 	}
@@ -68,7 +71,7 @@ func (e *Executor) revive(ctx context.Context, id RunID) (*active, error) {
 			return errors.Join(err, fmt.Errorf("run %s: %w", id, ErrNotFound))
 		}
 		a.run, a.seq, a.jumps = rec.Run, rec.Seq, rec.Jumps
-		a.run.Verdict = ""
+		a.run.Verdict, a.run.Tally = "", nil
 		for name, key := range rec.Jumps {
 			h, _, err := storedHost(tx, key)
 			if err != nil {
@@ -146,8 +149,10 @@ func (e *Executor) giveUp(ctx context.Context, id RunID, why error) error {
 		rec.State, rec.Finished, rec.Verdict = Done, now(), Errored
 		rec.Reason = "could not be taken up after a restart: " + why.Error()
 		var open []resultRecord
-		var keys []string
+		var keys, hosts []string
+		rec.Tally = map[Verdict]int{}
 		err := rangePrefix(tx, tableResults, string(id)+"/", func(key string, r resultRecord) error {
+			defer func() { hosts = append(hosts, r.Host); rec.Tally[r.Verdict]++ }()
 			if r.Verdict == "" {
 				r.Verdict, r.Reason, r.Finished, r.Code = Errored, rec.Reason, rec.Finished, "not_recovered"
 				open, keys = append(open, r), append(keys, key)
@@ -157,6 +162,6 @@ func (e *Executor) giveUp(ctx context.Context, id RunID, why error) error {
 		for i := range open {
 			err = errors.Join(err, put(tx, tableResults, keys[i], open[i]))
 		}
-		return errors.Join(err, put(tx, tableRuns, string(id), rec))
+		return errors.Join(err, put(tx, tableRuns, string(id), rec), fileAway(tx, rec, hosts))
 	})
 }

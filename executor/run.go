@@ -86,7 +86,7 @@ type Run struct {
 	ID         RunID           `json:"id"`
 	Plugin     string          `json:"plugin"`
 	Method     string          `json:"method"`
-	Parameters json.RawMessage `json:"parameters"`
+	Parameters json.RawMessage `json:"parameters,omitzero"` // absent in lists when longer than 4 KiB
 	Target     string          `json:"target"`
 	Where      string          `json:"where,omitempty"`
 	Options    *Options        `json:"options,omitempty"`
@@ -96,7 +96,9 @@ type Run struct {
 	Created    time.Time       `json:"created"`
 	Started    time.Time       `json:"started,omitzero"`
 	Finished   time.Time       `json:"finished,omitzero"`
-	Hosts      []HostResult    `json:"hosts"` // one for each host, always, in inventory order
+	HostCount  int             `json:"host_count"`      // hosts that have a part in it
+	Tally      map[Verdict]int `json:"tally,omitempty"` // how many hosts have ended how, so far
+	Hosts      []HostResult    `json:"hosts,omitzero"`  // one for each host, always, in inventory order; nil in lists, see [Executor.Runs]
 
 	By        string `json:"by,omitempty"` // who asked
 	RequestID string `json:"request_id,omitempty"`

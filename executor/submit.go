@@ -194,8 +194,8 @@ func (a *active) create(tx Tx) error {
 	id := string(a.run.ID)
 	if err := errors.Join(
 		put(tx, tableRuns, id, a.record()),
-		tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(id)),
-		tx.Put(tableOpen, id, []byte("{}")),
+		tx.Put(tableOrder, orderKey(seq), []byte(id)),
+		tx.Put(tableOpen, id, []byte(orderKey(seq))),
 	); err != nil {
 		return err
 	}

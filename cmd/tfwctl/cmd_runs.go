@@ -87,13 +87,7 @@ func (a *app) printRuns(runs []*executor.Run, more bool) error {
 
 // counts is how many hosts passed, of how many.
 func counts(r *executor.Run) string {
-	passed := 0
-	for _, h := range r.Hosts {
-		if h.Verdict == executor.Passed {
-			passed++
-		}
-	}
-	return itoa(passed) + "/" + itoa(len(r.Hosts))
+	return itoa(r.Tally[executor.Passed]) + "/" + itoa(r.HostCount)
 }
 
 func newShow(a *app) *cobra.Command {

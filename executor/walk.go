@@ -1,0 +1,201 @@
+package executor
+
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// walk steps through the places in the order of runs at which all of its sources
+// have one: each step asks a source for its place nearest to where the others are, so that a
+// page costs about what it holds, however many runs there are.
+type walk struct {
+	tx      Tx
+	oldest  bool
+	sources []source
+}
+
+// source gives its place at or after from in the direction of the walk, "" when there is none.
+type source func(from string) (string, error)
+
+// newWalk picks the sources by the filter and the rights. Runs that are not done are few and in no index: they are looked through.
+func (e *Executor) newWalk(tx Tx, p Principal, f RunFilter) (*walk, error) {
+	w := &walk{tx: tx, oldest: f.Oldest}
+	var done []source
+	for _, by := range []struct{ kind, word string }{
+		{byHost, f.Host}, {byPlan, f.Plan}, {byWhom, f.By}, {byVerdict, string(f.Verdict)}, {byPlugin, f.Plugin},
+	} {
+		if by.kind == byVerdict && p.Groups != nil {
+			continue // the principal may see another verdict than the whole run's
+		}
+		if by.word != "" {
+			done = append(done, w.table(tableIndex, indexPrefix(by.kind, by.word)))
+		}
+	}
+	if p.Groups != nil {
+		var mine []source
+		for _, h := range e.cfg.Inventory().Hosts() {
+			if p.Sees(h) {
+				mine = append(mine, w.table(tableIndex, indexPrefix(byHost, h.Name)))
+			}
+		}
+		done = append(done, w.any(mine))
+	}
+	switch {
+	case f.State == Queued || f.State == Running:
+		done = []source{nothing}
+	case len(done) == 0 && f.State == "":
+		w.sources = []source{w.table(tableOrder, "")}
+		return w, nil
+	case len(done) == 0:
+		w.sources = []source{w.table(tableDone, "")}
+		return w, nil
+	}
+	open, err := openRuns(tx)
+	if err != nil {
+		return nil, err
+	}
+	w.sources = []source{w.any([]source{w.list(open), w.all(done)})}
+	return w, nil
+}
+
+// openRuns gives the places of the runs that are not done, in order.
+func openRuns(tx Tx) (seqs []string, err error) {
+	var failed error
+	err = tx.Range(tableOpen, "", false, func(id string, place []byte) bool {
+		if isMarker(string(place)) {
+			seqs = append(seqs, string(place))
+			return true
+		}
+		var rec struct{ Seq uint64 } // an earlier version kept no place
+		var ok bool
+		if ok, failed = get(tx, tableRuns, id, &rec); ok {
+			seqs = append(seqs, orderKey(rec.Seq))
+		}
+		return failed == nil
+	})
+	slices.Sort(seqs)
+	return seqs, errors.Join(err, failed)
+}
+
+// first is where a page after the marker begins.
+func (w *walk) first(marker string) string {
+	switch {
+	case marker != "":
+		return w.past(marker)
+	case w.oldest:
+		return strings.Repeat("0", 16)
+	}
+	return strings.Repeat("f", 16)
+}
+
+// past gives the place next to one, "" beyond the ends.
+func (w *walk) past(seq string) string {
+	b := []byte(seq)
+	full, empty, step := byte('0'), byte('f'), func(c byte) byte { return hexDigits[strings.IndexByte(hexDigits, c)-1] }
+	if w.oldest {
+		full, empty, step = 'f', '0', func(c byte) byte { return hexDigits[strings.IndexByte(hexDigits, c)+1] }
+	}
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] != full {
+			b[i] = step(b[i])
+			return string(b)
+		}
+		b[i] = empty
+	}
+	return ""
+}
+
+const hexDigits = "0123456789abcdef"
+
+// next gives the first place at or after from that every source has, "" when there is none.
+func (w *walk) next(from string) (string, error) {
+	if from == "" {
+		return "", nil
+	}
+	return w.all(w.sources)(from)
+}
+
+// all is where every one of the sources has a place.
+func (w *walk) all(sources []source) source {
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	return func(from string) (string, error) {
+		for agree := 0; agree < len(sources); {
+			for _, src := range sources {
+				at, err := src(from)
+				if err != nil || at == "" {
+					return "", err
+				}
+				if at != from {
+					from, agree = at, 0
+				}
+				if agree++; agree >= len(sources) {
+					break
+				}
+			}
+		}
+		return from, nil
+	}
+}
+
+// any is where at least one of the sources has a place.
+func (w *walk) any(sources []source) source {
+	return func(from string) (string, error) {
+		best := ""
+		for _, src := range sources {
+			at, err := src(from)
+			if err != nil {
+				return "", err
+			}
+			if at != "" && (best == "" || (at < best) == w.oldest) {
+				best = at
+			}
+		}
+		return best, nil
+	}
+}
+
+func nothing(string) (string, error) { return "", nil }
+
+// table is the places that end a table's keys behind a prefix. It remembers its
+// last answer: of many sources few are asked anew for each step.
+func (w *walk) table(name, prefix string) source {
+	asked, known := "", ""
+	return func(from string) (at string, err error) {
+		if asked != "" && (known == "" || w.reaches(from, known)) {
+			return known, nil
+		}
+		err = w.tx.Range(name, prefix+from, !w.oldest, func(key string, _ []byte) bool {
+			if rest, ok := strings.CutPrefix(key, prefix); ok {
+				at = rest
+			}
+			return false
+		})
+		asked, known = from, at
+		return at, err
+	}
+}
+
+// reaches tells whether a walk that stands at from has yet to come to the place. It never goes back.
+func (w *walk) reaches(from, place string) bool {
+	if w.oldest {
+		return from <= place
+	}
+	return from >= place
+}
+
+// list is places at hand.
+func (w *walk) list(seqs []string) source {
+	return func(from string) (string, error) {
+		i, found := slices.BinarySearch(seqs, from)
+		if !found && !w.oldest {
+			i--
+		}
+		if i < 0 || i >= len(seqs) {
+			return "", nil
+		}
+		return seqs[i], nil
+	}
+}
