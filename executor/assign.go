@@ -83,7 +83,7 @@ func (e *Executor) perform(a *active, p *part) {
 		return
 	}
 	r.tally()
-	judge(&p.result, err)
+	judge(&p.result, r.inVain(err))
 	p.result.Reason = r.masks.text(p.result.Reason)
 	outputs = json.RawMessage(r.masks.text(string(outputs)))
 	if len(outputs) > 0 && string(outputs) != "null" && string(outputs) != "{}" {
@@ -110,6 +110,7 @@ func (e *Executor) conclude(a *active, p *part, r *remote) {
 	if r != nil {
 		r.flushed()
 	}
+	e.parted(a, p)
 }
 
 // judge fills in the verdict, reason and code that a method's error means.

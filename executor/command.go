@@ -58,6 +58,7 @@ type DurableCommand struct {
 	Login  bool
 	Args   []string          // of Script; not with Login
 	Env    map[string]string // exported to the command; names are checked by the caller
+	Path   string            // a directory of the host put before its PATH; "" is none
 	Cwd    string            // "" is the login user's home; one that is not there ends with status 126 and a line on stderr
 	Stdin  []byte            // nil is /dev/null
 	Become *BecomeAs

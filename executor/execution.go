@@ -58,6 +58,9 @@ func (x *execution) perform(ctx context.Context) (plugins.Result, error) {
 	}
 	end, err := x.follow()
 	x.settle()
+	if !errors.Is(err, errDrain) {
+		x.endSync()
+	}
 	switch {
 	case err == nil:
 		x.op.End = &end
@@ -153,6 +156,10 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 	}
 	x.prepareSink(x.ctx, from)
 	defer x.sink.rest()
+	if err := x.prepareSync(&dc); err != nil {
+		return End{}, err
+	}
+	defer x.sync()()
 	dc.BootID, dc.Begun = x.op.BootID, x.op.Begun // a host that was booted since does not start it again
 	end, err := x.run(x.ctx, dc, from, x.op.Started)
 	if err == nil {

@@ -50,6 +50,7 @@ type Executor struct {
 
 	counters counters
 	desk     *desk
+	hall     hall
 	refusals refusals
 
 	background context.Context // ends when Drain is done waiting

@@ -54,6 +54,7 @@ type Request struct {
 	RequestID      string `json:"-"`
 	Plan           string `json:"plan,omitempty"` // the test plan run it belongs to, "" for none
 	Step           string `json:"step,omitempty"`
+	Meeting        string `json:"-"` // of [Executor.Meet]: the user's commands may call tfw-sync
 	AdHoc          bool   `json:"-"` // enforce max_hosts
 
 	rerunOf RunID
@@ -106,7 +107,8 @@ type Run struct {
 	Plan      string `json:"plan,omitempty"`
 	Step      string `json:"step,omitempty"`
 	RerunOf   RunID  `json:"rerun_of,omitempty"`
-	Cancel    string `json:"cancel,omitempty"` // who asked to cancel, and why
+	Meeting   string `json:"meeting,omitempty"` // where its hosts wait for those of other runs
+	Cancel    string `json:"cancel,omitempty"`  // who asked to cancel, and why
 
 	partial bool // hosts that the reader does not see were taken out
 }

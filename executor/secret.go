@@ -20,19 +20,23 @@ const secretEnvPrefix = "TFW_SECRET_"
 // the controller read: who could name any file or variable could read all that the controller can.
 func (e *Executor) checkSecrets(p Principal, params json.RawMessage) error {
 	for _, ref := range secretRefs(params) {
-		scheme, rest, _ := strings.Cut(ref, ":")
-		if scheme == "secret" {
-			if err := e.named(p, rest); err != nil {
-				return fmt.Errorf("parameters: %w", err)
-			}
-			continue
+		if err := e.MayName(p, ref); err != nil {
+			return fmt.Errorf("parameters: %w", err)
 		}
-		if p.May(Admin) && p.Groups == nil || scheme == "env" && strings.HasPrefix(rest, secretEnvPrefix) {
-			continue
-		}
-		return fmt.Errorf("parameters: %w: only an admin of all groups may name the secret %q (use secret:NAME, or env:%s...)", ErrForbidden, ref, secretEnvPrefix)
 	}
 	return nil
+}
+
+// MayName refuses, as [ErrForbidden], a reference that the principal may not have the controller read.
+func (e *Executor) MayName(p Principal, ref string) error {
+	scheme, rest, _ := strings.Cut(ref, ":")
+	switch {
+	case scheme == "secret":
+		return e.named(p, rest)
+	case scheme == "env" && strings.HasPrefix(rest, secretEnvPrefix), p.May(Admin) && p.Groups == nil:
+		return nil
+	}
+	return fmt.Errorf("%w: only an admin of all groups may name the secret %q (use secret:NAME, or env:%s...)", ErrForbidden, ref, secretEnvPrefix)
 }
 
 // secretRefs finds every {"secret": "..."} in a JSON value.

@@ -47,6 +47,7 @@ func (p *Plan) check(w World, given map[string]any, depth int) error {
 		}
 		c.method(s)
 	}
+	c.crowded()
 	if len(c.problems) > 0 {
 		return c.problems
 	}
@@ -207,9 +208,13 @@ func methodNames(p plugins.Plugin) (names []string) {
 // with checks a step's parameters against the method's schema. What an expression
 // will give is not known yet: complaints about those places are left for the run.
 func (c *checker) with(s *Step, m plugins.Method) {
-	open := map[string]bool{}
-	walk(s.With, "parameters", func(path string, _ *template) { open[path] = true })
-	sample, err := render(blank(s.With), scope{})
+	open, secret := map[string]bool{}, map[string]bool{}
+	walk(s.With, "parameters", func(path string, t *template) {
+		if secret[path] = c.p.secret(t) != ""; !secret[path] {
+			open[path] = true
+		}
+	})
+	sample, err := render(c.p.blank(s.With), scope{})
 	if err != nil {
 		return
 	}
@@ -226,25 +231,32 @@ func (c *checker) with(s *Step, m plugins.Method) {
 			continue
 		}
 		at := nodeAt(s, wrong.Location)
+		if secret[wrong.Location] {
+			c.error(at, "give it to the command as env: {NAME: ...} or stdin", "step %q: with: %s: takes no sensitive parameter", s.Name, strings.TrimPrefix(wrong.Location, "parameters."))
+			continue
+		}
 		c.error(at, "see: tfwctl plugins "+s.Plugin, "step %q: with: %s: %s", s.Name, strings.TrimPrefix(strings.TrimPrefix(wrong.Location, "parameters"), "."), wrong.Message)
 	}
 }
 
-// blank replaces expressions by a text.
-func blank(v value) value {
+// blank replaces expressions by a text, and sensitive parameters by a reference.
+func (p *Plan) blank(v value) value {
 	switch v := v.(type) {
 	case *template:
+		if p.secret(v) != "" {
+			return fields{{name: "secret", value: "secret:x"}}
+		}
 		return "x"
 	case []value:
 		out := make([]value, len(v))
 		for i := range v {
-			out[i] = blank(v[i])
+			out[i] = p.blank(v[i])
 		}
 		return out
 	case fields:
 		out := make(fields, len(v))
 		for i, f := range v {
-			out[i] = field{f.name, blank(f.value), f.at}
+			out[i] = field{f.name, p.blank(f.value), f.at}
 		}
 		return out
 	}
@@ -306,8 +318,8 @@ func (c *checker) nested(s *Step, depth int) {
 		given := map[string]any{}
 		if with, ok := s.With.(fields); ok {
 			for _, f := range with {
-				if _, open := f.value.(*template); !open {
-					given[f.name], _ = render(blank(f.value), scope{})
+				if t, open := f.value.(*template); !open || c.p.secret(t) != "" {
+					given[f.name], _ = render(c.p.blank(f.value), scope{})
 				}
 			}
 		}

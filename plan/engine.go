@@ -107,6 +107,9 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", executor.ErrBadRequest, err)
 	}
+	if err := parsed.maySecrets(e.cfg.Executor, p, params); err != nil {
+		return nil, err
+	}
 	r := record{File: s.File, Text: s.Plan, Files: s.Files, Principal: p, Kept: s.kept, Depth: s.depth, TestPlan: TestPlan{
 		ID: executor.NewID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
 		ResumeOf: s.resume, Parent: s.parent, Hosts: s.bound,

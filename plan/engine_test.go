@@ -159,6 +159,7 @@ version: 1
 groups:
   builders: {plugins: [work], hosts: {b1: {}}}
   duts: {plugins: [work], vars: {board: imx8}, hosts: {"d[1-4]": {}}}
+  alone: {plugins: [work], isolation: exclusive, hosts: {x1: {}}}
 `
 
 type lab struct {
@@ -232,6 +233,17 @@ func verdicts(p *plan.TestPlan) string {
 		all = append(all, s.Name+"="+string(s.Verdict))
 	}
 	return strings.Join(all, " ")
+}
+
+// reasons tells why steps ended as they did, for the message of a test that fails.
+func reasons(p *plan.TestPlan) string {
+	all := []string{p.Reason}
+	for _, s := range p.Steps {
+		if s.Reason != "" {
+			all = append(all, s.Name+": "+s.Reason)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 const head = "name: t\nhosts:\n  b: {target: builders}\n  d: {target: duts, count: 2}\nsteps:\n"
@@ -390,7 +402,7 @@ func TestKilledController(t *testing.T) {
 		l.start(l.store)
 		got := l.wait(p)
 		if verdicts(got) != verdicts(want) || got.Verdict != want.Verdict || len(l.hosts.log) != len(calm.hosts.log) {
-			t.Errorf("killed after %d writes: %s %s, %d starts; want %s %s, %d starts", after, got.Verdict, verdicts(got), len(l.hosts.log), want.Verdict, verdicts(want), len(calm.hosts.log))
+			t.Errorf("killed after %d writes: %s %s, %d starts (%s); want %s %s, %d starts", after, got.Verdict, verdicts(got), len(l.hosts.log), reasons(got), want.Verdict, verdicts(want), len(calm.hosts.log))
 		}
 	}
 }

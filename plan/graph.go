@@ -32,6 +32,9 @@ func (r *reader) link(p *Plan) {
 		r.cycles(p.OnFailure)
 		r.cycles(p.Finally)
 	}
+	if len(r.problems) == 0 {
+		r.meetings(p)
+	}
 }
 
 func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
@@ -109,8 +112,12 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference) {
 			s.refs[ref.name] = true
 		}
 	case "params":
-		if !slices.ContainsFunc(p.Parameters, func(q Parameter) bool { return q.Name == ref.name }) {
+		q := p.parameter(ref.name)
+		switch {
+		case q == nil:
 			r.error(t.at, "add it under parameters:", "params.%s: the plan has no such parameter", ref.name)
+		case q.Sensitive && (s == nil || p.secret(t) == ""):
+			r.error(t.at, `write "${{ params.`+ref.name+` }}" and nothing else, as a value of env or as stdin`, "params.%s is sensitive: it cannot be part of a text, a condition or an output", ref.name)
 		}
 	case "hosts":
 		if !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == ref.name }) {

@@ -69,6 +69,7 @@ type Step struct {
 	Silence      time.Duration
 	PerHost      bool
 	AllowFailure bool
+	Sync         string // the meeting of steps whose hosts wait for one another; "" is none
 
 	deps []string // needs and references, in the file's order
 	refs map[string]bool

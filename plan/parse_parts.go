@@ -117,6 +117,7 @@ func (r *reader) step(k, v *yaml.Node) *Step {
 		"silence":       func(_, v *yaml.Node) { s.Silence = r.duration(v) },
 		"per_host":      func(_, v *yaml.Node) { s.PerHost = r.boolean(v) },
 		"allow_failure": func(_, v *yaml.Node) { s.AllowFailure = r.boolean(v) },
+		"sync":          func(_, v *yaml.Node) { s.Sync = r.sync(s, v) },
 	})
 	if s.Plugin == "" && s.Nested == "" && len(r.problems) == 0 {
 		r.error(k, "write uses: PLUGIN.METHOD", "step %q does not say what it uses", s.Name)
@@ -232,11 +233,7 @@ func (r *reader) rows(n *yaml.Node) (out []map[string]any) {
 // accept checks a parameter's value and gives it in the type's form.
 func (p Parameter) accept(v any) (any, error) {
 	if p.Sensitive {
-		text, ok := v.(string)
-		if !ok || !(strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "secret:")) {
-			return nil, fmt.Errorf("is sensitive: give a reference such as env:NAME or file:/path, never the secret itself")
-		}
-		return text, nil
+		return p.reference(v)
 	}
 	v, err := p.typed(v)
 	if err != nil {

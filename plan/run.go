@@ -184,11 +184,23 @@ func (x *stepWalk) request(c cell, hosts []*inventory.Host, attempt int) (execut
 	if err != nil {
 		return executor.Request{}, fmt.Errorf("with: %w", err)
 	}
+	meeting, err := x.meet(c.key)
+	if err != nil {
+		return executor.Request{}, err
+	}
 	names := strings.Join(namesOf(hosts), ",")
 	key := fmt.Sprintf("testplan/%s/%s/%s/%s/%d", x.w.r.ID, x.s.Name, c.key, names, attempt)
 	return executor.Request{Plugin: x.s.Plugin, Method: x.s.Method, Parameters: raw, Target: names,
-		Options: executor.Options{Serial: x.s.Serial, MaxFail: x.s.MaxFail, SilenceTimeout: executor.Duration(x.s.Silence), Lease: x.w.r.Lease},
-		Plan:    x.w.r.ID, Step: x.s.Name, IdempotencyKey: key}, nil
+		Options: executor.Options{Parallel: x.width(hosts), Serial: x.s.Serial, MaxFail: x.s.MaxFail, SilenceTimeout: executor.Duration(x.s.Silence), Lease: x.w.r.Lease},
+		Plan:    x.w.r.ID, Step: x.s.Name, Meeting: meeting, IdempotencyKey: key}, nil
+}
+
+// width is how many hosts go side by side: all, where they wait for one another.
+func (x *stepWalk) width(hosts []*inventory.Host) int {
+	if x.s.Sync == "" {
+		return 0
+	}
+	return len(hosts)
 }
 
 func (x *stepWalk) note(cell string, id executor.RunID) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,6 +181,7 @@ func (x *stepWalk) walkPerHost(ctx context.Context, hosts []*inventory.Host) {
 			}
 			mu.Unlock()
 			if !run {
+				x.absent([]*inventory.Host{h}, "skipped: "+why)
 				x.hostOver(h.Name, executor.Skipped, true)
 				return
 			}
@@ -249,6 +251,9 @@ func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
 	width := len(cells)
 	if x.s.Matrix != nil && x.s.Matrix.MaxParallel > 0 {
 		width = x.s.Matrix.MaxParallel
+	}
+	if x.s.Sync != "" {
+		width = 1 // the steps of a sync go through their cells in one order
 	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -359,6 +364,7 @@ func (x *stepWalk) end(v executor.Verdict, reason string) {
 	}
 	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, time.Now().UTC()
 	x.mu.Unlock()
+	x.absent(x.w.bound(x.s.On), strings.TrimSuffix(string(v)+": "+reason, ": "))
 	x.store()
 	x.mu.Lock()
 	defer x.mu.Unlock()

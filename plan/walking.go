@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -218,6 +217,7 @@ func (w *walking) end(v executor.Verdict, reason string) {
 			w.steps[s.Name].end(executor.Skipped, "the test plan ended before it")
 		}
 	}
+	w.adjourn()
 	err := w.persist(func(tx executor.Tx) error {
 		if err := tx.Delete(tableOpen, r.ID); err != nil {
 			return err
@@ -256,7 +256,7 @@ func (w *walking) scope(s *Step, values map[string]any, h *inventory.Host) scope
 	for k, v := range w.plan.Env {
 		env[k] = v
 	}
-	sc := scope{"params": maps.Clone(w.r.Parameters), "steps": steps, "hosts": hosts, "env": env,
+	sc := scope{"params": w.plan.shown(w.r.Parameters), "steps": steps, "hosts": hosts, "env": env,
 		"run": map[string]any{"id": w.r.ID, "name": w.r.Name, "by": w.r.By}}
 	if values != nil {
 		sc["matrix"] = values

@@ -23,7 +23,7 @@ func (p Process) apply(c Command) Command {
 	c.Cwd, c.Stdin, c.StdinSecret = p.Cwd, p.Stdin.Content, p.Stdin.Secret
 	c.Env, c.EnvSecrets = p.Env.split()
 	c.Timeout, c.SilenceTimeout = p.Timeout.Std(), p.SilenceTimeout.Std()
-	c.Become, c.Merge = p.Become.Become(), p.Merge
+	c.Become, c.Merge, c.Sync = p.Become.Become(), p.Merge, true
 	return c
 }
 

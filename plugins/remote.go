@@ -72,6 +72,9 @@ type Command struct {
 	Merge          bool          // 2>&1: strict order, all in stdout
 	Become         *Become       // nil: as the login user
 
+	// Sync: a program of the user's. In a step with "sync:" it may call tfw-sync.
+	Sync bool `json:"-"`
+
 	Quiet   bool // output is for the method only: it is stored, but live views leave it out
 	Capture int  // bytes of each stream kept for Result; 0 is 64 KiB, the first ones; at most 8 MiB
 }

@@ -222,7 +222,7 @@ func (s *scriptMethod) call(ctx context.Context, remote Remote, raw json.RawMess
 	}
 	r, err := remote.Run(ctx, Command{
 		Script: s.script, Env: env, Stdin: stdin, Timeout: s.timeout, SilenceTimeout: s.silence,
-		Become: s.become.Become(), Capture: 8 << 20,
+		Become: s.become.Become(), Capture: 8 << 20, Sync: true,
 	})
 	if err != nil {
 		return nothing, err

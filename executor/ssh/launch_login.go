@@ -101,5 +101,8 @@ func setupText(cmd executor.DurableCommand) (string, error) {
 	for _, name := range names {
 		fmt.Fprintf(&b, "export %s=%s\n", name, quote(cmd.Env[name]))
 	}
+	if cmd.Path != "" {
+		fmt.Fprintf(&b, "PATH=%s:$PATH; export PATH\n", quote(cmd.Path))
+	}
 	return b.String(), nil
 }
