@@ -67,7 +67,7 @@ func (a *ansibleReader) read(root *yaml.Node) {
 
 // In place of a group's number: all and ungrouped are no groups of ours, and
 // _meta says nothing of groups.
-const implied, noGroup = -1, -2
+const implied, noGroup, loose = -1, -2, -3
 
 // group reads one group, top-level or a child. It returns the group's name, ""
 // for all and ungrouped.
@@ -101,8 +101,11 @@ func (a *ansibleReader) group(p pair) string {
 }
 
 func (a *ansibleReader) groupFor(name string, at position) int {
-	if name == "all" || name == "ungrouped" {
+	switch name {
+	case "all":
 		return implied
+	case "ungrouped": // nobody's own host: being in no group is what makes it so
+		return loose
 	}
 	a.d.group(name, at)
 	return a.d.groupAt[name]
@@ -117,11 +120,7 @@ func (a *ansibleReader) named(g int) string {
 
 func (a *ansibleReader) childGroups(n *yaml.Node, parent int) {
 	n = a.real(n)
-	add := func(name string, at position) {
-		if parent >= 0 && name != "" {
-			a.d.groups[parent].children = append(a.d.groups[parent].children, ref{name: name, at: at})
-		}
-	}
+	add := func(name string, at position) { a.d.adopt(parent, name, at) }
 	if n.Kind == yaml.SequenceNode { // --list names them only
 		for _, c := range a.refs(n, "children") {
 			add(a.named(a.groupFor(c.name, c.at)), c.at)
@@ -130,6 +129,17 @@ func (a *ansibleReader) childGroups(n *yaml.Node, parent int) {
 	}
 	for _, p := range a.pairs(n, "children") {
 		add(a.group(p), a.at(p.keyNode))
+	}
+}
+
+// adopt makes a group a child of another, or of all.
+func (d *draft) adopt(parent int, child string, at position) {
+	switch {
+	case child == "":
+	case parent >= 0:
+		d.groups[parent].children = append(d.groups[parent].children, ref{name: child, at: at})
+	case parent == implied:
+		d.topGroups = append(d.topGroups, d.groupAt[child])
 	}
 }
 
@@ -143,20 +153,23 @@ func (a *ansibleReader) members(n *yaml.Node, g int) {
 		return
 	}
 	for _, p := range a.pairs(n, "hosts") {
-		at := a.at(p.keyNode)
-		key, port := cutPort(p.key)
-		names, serr := ansibleNames(key, maxHosts-len(a.d.hosts))
-		if serr != nil {
-			a.rep.errorf(at.shift(serr.off), serr.fix, "%s", serr.message)
-			continue
-		}
-		own := a.hostLayer("host "+p.key, p.value)
-		if port > 0 {
-			own = withSetting(own, "host "+p.key, setting{path: "ssh.port", value: port, at: at})
-		}
-		for _, name := range names {
-			a.host(name, at, own, g)
-		}
+		a.hostKey(p.key, a.at(p.keyNode), a.hostLayer("host "+p.key, p.value), g)
+	}
+}
+
+// hostKey adds the hosts that NAME, NAME:PORT or a range of names stands for.
+func (a *ansibleReader) hostKey(whole string, at position, own *layer, g int) {
+	key, port := cutPort(whole)
+	names, serr := ansibleNames(key, maxHosts-len(a.d.hosts))
+	if serr != nil {
+		a.rep.errorf(at.shift(serr.off), serr.fix, "%s", serr.message)
+		return
+	}
+	if port > 0 {
+		own = withSetting(own, "host "+whole, setting{path: "ssh.port", value: port, at: at})
+	}
+	for _, name := range names {
+		a.host(name, at, own, g)
 	}
 }
 
@@ -189,7 +202,7 @@ func (a *ansibleReader) host(name string, at position, own *layer, g int) {
 		hd.own = append(hd.own, own)
 	}
 	hd.ansible = true
-	if g == noGroup {
+	if g == noGroup || g == loose {
 		return
 	}
 	if g == implied {
@@ -204,11 +217,14 @@ func (a *ansibleReader) host(name string, at position, own *layer, g int) {
 
 // groupVars reads the variables of a group; those of all are the defaults.
 func (a *ansibleReader) groupVars(name string, g int, n *yaml.Node) {
-	pairs := a.pairs(n, "vars")
+	a.groupPairs(name, g, a.at(n), a.pairs(n, "vars"))
+}
+
+func (a *ansibleReader) groupPairs(name string, g int, at position, pairs []pair) {
 	switch {
 	case name == "ungrouped":
 		if len(pairs) > 0 {
-			a.rep.warnf(a.at(n), "give the variables to the hosts", "variables of `ungrouped` are passed over")
+			a.rep.warnf(at, "give the variables to the hosts", "variables of `ungrouped` are passed over")
 		}
 	case g < 0:
 		a.d.defaults = append(a.d.defaults, a.layer("group all", pairs))

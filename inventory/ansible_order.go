@@ -13,7 +13,7 @@ func (b *builder) addSlices(inv *Inventory) {
 	for i := range b.groups {
 		inv.slices[i] = b.counted(nil, []int{i})
 	}
-	own, roots := slices.Clone(b.topHosts), []int{}
+	own, roots := slices.Clone(b.topHosts), slices.Clone(b.topGroups)
 	for i, h := range b.hosts {
 		if len(h.groups) == 0 {
 			own = append(own, i)

@@ -94,7 +94,7 @@ func (a *ansibleReader) known(l *layer, p pair, n *yaml.Node, f field) {
 		l.add(f.name, asTemplate(f, n.Value), a.at(n))
 		return
 	}
-	if f.kind == number && n.Kind == yaml.ScalarNode { // "22" in quotes is fine there
+	if (f.kind == number || f.kind == boolean) && n.Kind == yaml.ScalarNode { // "22" in quotes is fine there
 		n = &yaml.Node{Kind: yaml.ScalarNode, Value: n.Value, Line: n.Line, Column: n.Column}
 	}
 	quiet := &reader{src: a.src, rep: &report{}, opt: a.opt}
@@ -102,6 +102,9 @@ func (a *ansibleReader) known(l *layer, p pair, n *yaml.Node, f field) {
 	if !ok {
 		a.rep.warnf(a.at(n), "tfw needs it as "+describe(f), "%s is passed over: %s", p.key, quiet.rep.errors[0].Message)
 		return
+	}
+	if p.key == "ansible_group_priority" {
+		v = v.(int) - 1 // Ansible's groups without one have 1, ours 0
 	}
 	l.add(f.name, v, a.at(n))
 }

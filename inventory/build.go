@@ -63,14 +63,6 @@ func (b *builder) link() {
 	}
 }
 
-func (b *builder) groupNames() []string {
-	out := make([]string, len(b.groups))
-	for i, g := range b.groups {
-		out[i] = g.name
-	}
-	return out
-}
-
 // sharedNames refuses a host and a group of one name: a target could mean either.
 func (b *builder) sharedNames() {
 	for _, g := range b.groups {

@@ -163,7 +163,7 @@ func (b *builder) lint(inv *Inventory) {
 			idle = append(idle, p)
 		}
 	}
-	if len(idle) > 0 && len(b.sources) > 0 {
+	if len(idle) > 0 && len(b.sources) > 0 && (b.roles || !b.lenient) { // an Ansible file need not know of plugins
 		sort.Strings(idle)
 		b.rep.warnf(position{src: b.sources[0]}, "declare it under plugins: where it may run", "no host carries the plugin %s", strings.Join(idle, ", "))
 	}

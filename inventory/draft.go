@@ -21,20 +21,21 @@ type draft struct {
 	rep     *report
 	sources []*source
 
-	defaults []*layer
-	late     []*layer // group_vars/all, which win over all groups' own
-	topHosts []int    // hosts that an Ansible source names directly under all
-	roles    bool     // an Ansible source says tfw_plugins
-	lenient  bool     // an Ansible source: a group may share a host's name
-	hosts    []*hostDraft
-	groups   []*groupDraft
-	hostAt   map[string]int
-	groupAt  map[string]int
-	hops     map[string]*Host     // jump hosts an Ansible file names by address only
-	parents  [][]int              // groups that contain each group, once linked
-	full     bool                 // the limit of hosts was reached, and that was said
-	stamps   map[string]fileStamp // every file and directory that was read, as it was before
-	dynamic  bool                 // an executable gave a part
+	defaults  []*layer
+	late      []*layer // group_vars/all, which win over all groups' own
+	topHosts  []int    // hosts that an Ansible source names directly under all
+	topGroups []int    // groups that it names so, in its order
+	roles     bool     // an Ansible source says tfw_plugins
+	lenient   bool     // an Ansible source: a group may share a host's name
+	hosts     []*hostDraft
+	groups    []*groupDraft
+	hostAt    map[string]int
+	groupAt   map[string]int
+	hops      map[string]*Host     // jump hosts an Ansible file names by address only
+	parents   [][]int              // groups that contain each group, once linked
+	full      bool                 // the limit of hosts was reached, and that was said
+	stamps    map[string]fileStamp // every file and directory that was read, as it was before
+	dynamic   bool                 // an executable gave a part
 }
 
 type hostDraft struct {

@@ -9,11 +9,11 @@ import (
 
 // A file is an inventory or Problems with a fix each, never a panic.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{contract, golden, fleet, "hosts: {a[1-3]: {address: 10.0.0.[1-3]}}", `{"_meta": {}, "web": ["a"]}`, "a: &a {<<: *a}", "version: 1\nhosts: {a: *x}", "all: {hosts: {a[1:3]: {ansible_port: '{{ x }}'}}}", "- [\t"} {
+	for _, s := range []string{contract, golden, fleet, "hosts: {a[1-3]: {address: 10.0.0.[1-3]}}", `{"_meta": {}, "web": ["a"]}`, "a: &a {<<: *a}", "version: 1\nhosts: {a: *x}", "all: {hosts: {a[1:3]: {ansible_port: '{{ x }}'}}}", "- [\t", iniLab, "[a]\nb[1:3] x='[1,{2:(3,)}]' y=\"\n[a:vars]\nz=1,2", "[a:children]\na\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		inv, err := Parse("f.yaml", []byte(text), Options{})
+		inv, err := Parse("f", []byte(text), Options{})
 		if err != nil {
 			var ps Problems
 			if !errors.As(err, &ps) || len(ps) == 0 {

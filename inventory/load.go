@@ -110,7 +110,7 @@ func (l *loader) unreadable(from ref, err error) {
 
 // skipped are names in an inventory directory that are no inventory, as Ansible
 // passes them over.
-var skipped = []string{"~", ".orig", ".bak", ".cfg", ".retry", ".pyc", ".pyo", ".md", ".rst", ".txt", ".swp"}
+var skipped = []string{"~", ".orig", ".bak", ".cfg", ".retry", ".pyc", ".pyo", ".md", ".rst", ".txt", ".swp", ".rpm"}
 
 // directory reads all inventories of a directory, in the order of their names.
 func (l *loader) directory(from ref, depth int) {
@@ -123,6 +123,11 @@ func (l *loader) directory(from ref, depth int) {
 	l.beside = append(l.beside, from.name)
 	for _, e := range entries {
 		if e.Name()[0] == '.' || e.IsDir() || hasAnySuffix(e.Name(), skipped) {
+			continue
+		}
+		if strings.HasSuffix(e.Name(), ".ini") {
+			l.draft.rep.warnf(position{src: &source{name: filepath.Join(from.name, e.Name())}}, "rename it, or name it itself with -i or include:",
+				"%s is passed over, as Ansible does in a directory", e.Name())
 			continue
 		}
 		l.path(ref{name: filepath.Join(from.name, e.Name()), at: from.at}, depth+1)
@@ -142,11 +147,16 @@ func hasAnySuffix(s string, suffixes []string) bool {
 // whether it is an Ansible one.
 func (l *loader) content(src *source, include func(ref)) (ansible bool) {
 	l.draft.sources = append(l.draft.sources, src)
+	r := &reader{src: src, rep: l.draft.rep, opt: l.opt}
+	if looksLikeINI(src) && plausible(src, l.draft.rep) {
+		r.ansible, l.draft.lenient = true, true
+		(&ansibleReader{reader: r, d: l.draft}).readINI()
+		return true
+	}
 	root := parseTree(src, l.draft.rep)
 	if root == nil {
 		return false
 	}
-	r := &reader{src: src, rep: l.draft.rep, opt: l.opt}
 	if isAnsible(r, root) {
 		r.ansible, l.draft.lenient = true, true
 		(&ansibleReader{reader: r, d: l.draft}).read(root)

@@ -161,7 +161,7 @@ func indentOf(text string) int { return len(text) - len(strings.TrimLeft(text, "
 
 func syntaxFix(message, text string) string {
 	if strings.HasPrefix(strings.TrimSpace(text), "[") && strings.HasSuffix(strings.TrimSpace(text), "]") {
-		return "this looks like an INI file: convert it with `ansible-inventory -i FILE --list --yaml`"
+		return "in an INI inventory a section is [group], [group:vars] or [group:children]; in YAML a list needs `key:` before it"
 	}
 	switch {
 	case strings.Contains(message, "anchor"):
