@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"tfw/executor"
 )
 
@@ -155,15 +157,20 @@ func (c *Client) rawOnce(ctx context.Context, id string, o LogOptions, skip int6
 	if skip > 0 {
 		q.Set("skip", strconv.FormatInt(skip, 10))
 	}
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: q, accept: "text/plain"})
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: q, accept: "text/plain", header: http.Header{"Accept-Encoding": {"zstd"}}})
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
+	body, err := decoded(resp)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
 	if skip > 0 && resp.Header.Get(droppedHeader) != "" {
 		return 0, newProblem(http.StatusGone, "", fmt.Sprintf("log of run %s: the connection broke, and the beginning of the log was given up meanwhile: it cannot be resumed", id))
 	}
-	n, err := io.Copy(errWriter{w}, resp.Body)
+	n, err := io.Copy(errWriter{w}, body)
 	if err != nil {
 		var failed *writeError
 		if errors.As(err, &failed) {
@@ -176,4 +183,21 @@ func (c *Client) rawOnce(ctx context.Context, id string, o LogOptions, skip int6
 		err = &unreachable{server: c.shown, err: io.ErrUnexpectedEOF}
 	}
 	return n, err
+}
+
+// decoded reads a body that may be compressed.
+func decoded(resp *http.Response) (io.ReadCloser, error) {
+	switch coding := resp.Header.Get("Content-Encoding"); coding {
+	case "":
+		return resp.Body, nil
+	case "zstd":
+		// One block after the other, in this goroutine: what has come is given at once.
+		dec, err := zstd.NewReader(resp.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20))
+		if err != nil {
+			return nil, err
+		}
+		return dec.IOReadCloser(), nil
+	default:
+		return nil, fmt.Errorf("the server sent the log in the coding %q, which was not asked for", coding)
+	}
 }

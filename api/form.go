@@ -9,16 +9,20 @@ import (
 
 // logForm writes a log in one of its forms.
 type logForm interface {
+	splits(e executor.Entry) bool // whether the data of a packed entry is needed
 	entry(b *bytes.Buffer, e executor.Entry)
+	page(b *bytes.Buffer) // the end of a page: what was held back goes out
 	heartbeat(b *bytes.Buffer)
 	end(b *bytes.Buffer, run *executor.Run) // run is nil when it was not followed to its end
 }
 
-func formOf(kind string, id executor.RunID, skip int64) logForm {
-	switch kind {
-	case plain:
+func formOf(kind string, id executor.RunID, skip int64, packed bool) logForm {
+	switch {
+	case kind == plain && packed:
+		return &packedForm{skip: skip}
+	case kind == plain:
 		return &rawForm{skip}
-	case sse:
+	case kind == sse:
 		return sseForm{id}
 	}
 	return ndjsonForm{}
@@ -27,6 +31,8 @@ func formOf(kind string, id executor.RunID, skip int64) logForm {
 // ndjsonForm is an entry a line. An empty line is a heartbeat: JSON readers skip it.
 type ndjsonForm struct{}
 
+func (ndjsonForm) splits(executor.Entry) bool              { return false }
+func (ndjsonForm) page(*bytes.Buffer)                      {}
 func (ndjsonForm) entry(b *bytes.Buffer, e executor.Entry) { encode(b, wireOf(entryOf(e))) }
 func (ndjsonForm) heartbeat(b *bytes.Buffer)               { b.WriteByte('\n') }
 func (ndjsonForm) end(*bytes.Buffer, *executor.Run)        {}
@@ -39,6 +45,8 @@ func (f *rawForm) entry(b *bytes.Buffer, e executor.Entry) {
 	f.skip -= known
 	b.Write(e.Data[known:])
 }
+func (*rawForm) splits(executor.Entry) bool       { return false }
+func (*rawForm) page(*bytes.Buffer)               {}
 func (*rawForm) heartbeat(*bytes.Buffer)          {}
 func (*rawForm) end(*bytes.Buffer, *executor.Run) {}
 
@@ -52,7 +60,9 @@ func (sseForm) entry(b *bytes.Buffer, e executor.Entry) {
 	b.WriteByte('\n')
 }
 
-func (sseForm) heartbeat(b *bytes.Buffer) { b.WriteString(": still here\n\n") }
+func (sseForm) splits(executor.Entry) bool { return false }
+func (sseForm) page(*bytes.Buffer)         {}
+func (sseForm) heartbeat(b *bytes.Buffer)  { b.WriteString(": still here\n\n") }
 
 // logEnd is the last event of a followed log.
 type logEnd struct {

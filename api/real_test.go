@@ -30,6 +30,8 @@ type controller struct {
 	client *api.Client
 	exec   *executor.Executor
 	dial   func(context.Context) (net.Conn, error)
+	url    string // the same over TCP, with the token
+	token  string
 	close  []func() error // last one first
 }
 
@@ -84,8 +86,17 @@ func (c *controller) start(hosts int) error {
 	ln, dial := api.Pipe()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	c.dial = dial
-	c.close = append(c.close, func() error { return errors.Join(server.Shutdown(timeout()), <-served) })
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	servedTCP := make(chan error, 1)
+	go func() { servedTCP <- server.Serve(tcp) }()
+	c.dial, c.url = dial, "http://"+tcp.Addr().String()
+	c.close = append(c.close, func() error { return errors.Join(server.Shutdown(timeout()), <-served, <-servedTCP) })
+	if c.token, _, err = c.exec.CreateToken(ctx, executor.Local("root"), executor.Token{Name: "test", Role: executor.Admin}); err != nil {
+		return err
+	}
 	c.client, err = api.NewClient("http://in-process", api.WithDial(dial))
 	if err != nil {
 		return err

@@ -33,7 +33,8 @@ type logIn struct {
 	Follow  bool            `query:"follow" doc:"go on until the run is done"`
 	Skip    int64           `query:"skip" minimum:"0" doc:"text/plain: leave out so many bytes at the beginning, to resume"`
 	Format  string          `query:"format" enum:"ndjson,raw,sse" doc:"in the place of the Accept header"`
-	Accept  string          `header:"Accept"`
+	Accept  string          `header:"Accept" hidden:"true"`
+	Coding  string          `header:"Accept-Encoding" doc:"zstd: text/plain is sent as the store holds it, compressed"`
 	LastID  string          `header:"Last-Event-ID" pattern:"^[0-9]{0,20}$" doc:"as after; browsers send it when they connect again"`
 }
 
@@ -44,7 +45,7 @@ func (s *Server) logRoute() {
 	route(s, huma.Operation{OperationID: "getRunLog", Method: http.MethodGet, Path: "/v2.1/runs/{id}/log", Summary: "The log of a run", Tags: []string{"runs"},
 		Description: "In one of three forms, by the Accept header or `format`:\n\n" +
 			"- `application/x-ndjson`: one entry a line; while following, an empty line every 15 s. Resume with `after`.\n" +
-			"- `text/plain` (`format=raw`): the exact bytes of one stream of one host.\n" +
+			"- `text/plain` (`format=raw`): the exact bytes of one stream of one host. With `Accept-Encoding: zstd` they come compressed, as the store holds them. Resume with `skip`, the count of bytes before compression.\n" +
 			"- `text/event-stream` (`format=sse`): one entry an event, with its seq as id, so that EventSource resumes by itself; a last event `end` holds the verdict.\n\n" +
 			"With `follow` the response goes on until the run is done and everything was sent. A response that ends without that was cut: resume it.",
 		Responses: map[string]*huma.Response{"200": {
@@ -79,7 +80,8 @@ func (s *Server) getLog(ctx context.Context, r *request, in *logIn) (*logOut, er
 	if err := checkLogHost(run, &q, kind, in.Skip); err != nil {
 		return nil, err
 	}
-	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, form: formOf(kind, run.ID, in.Skip)}
+	q.Packed = kind == plain && takesZstd(in.Coding)
+	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, form: formOf(kind, run.ID, in.Skip, q.Packed)}
 	if err := st.first(ctx); err != nil {
 		return nil, err
 	}

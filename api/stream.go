@@ -56,7 +56,7 @@ func (st *logStream) first(ctx context.Context) error {
 // end; nothing of them is kept.
 func (st *logStream) seekTail(ctx context.Context) error {
 	q := st.query
-	q.Bytes = 0
+	q.Bytes, q.Packed = 0, true
 	begin := uint64(0)
 	for q.Tail > 0 {
 		page, err := st.s.cfg.Executor.Log(ctx, st.r.principal, q)
@@ -90,6 +90,10 @@ func (st *logStream) answer(c *fiber.Ctx, kind string) {
 	}
 	if st.page.Dropped {
 		c.Set(droppedHeader, "true")
+	}
+	c.Set(fiber.HeaderVary, "Accept, Accept-Encoding")
+	if st.query.Packed {
+		c.Set(fiber.HeaderContentEncoding, "zstd")
 	}
 	c.Set(fiber.HeaderContentType, kind)
 	c.Set(fiber.HeaderCacheControl, "no-store")
@@ -143,6 +147,12 @@ func (st *logStream) send() error {
 		entries = entries[:st.query.Limit]
 	}
 	for _, e := range entries {
+		if e.Frame != nil && st.form.splits(e) {
+			var err error
+			if e, err = st.unpacked(e); err != nil {
+				return err
+			}
+		}
 		st.form.entry(&st.buf, e)
 		if st.buf.Len() >= 2*pageBytes {
 			if err := st.flush(); err != nil {
@@ -150,6 +160,7 @@ func (st *logStream) send() error {
 			}
 		}
 	}
+	st.form.page(&st.buf)
 	st.page.Entries = nil
 	if st.left > 0 {
 		if st.left -= len(entries); st.left <= 0 {
@@ -157,6 +168,20 @@ func (st *logStream) send() error {
 		}
 	}
 	return st.flush()
+}
+
+// unpacked reads an entry again, as data.
+func (st *logStream) unpacked(e executor.Entry) (executor.Entry, error) {
+	q := st.query
+	q.After, q.Before, q.Limit, q.Packed, q.Since = e.Seq-1, e.Seq+1, 1, false, time.Time{}
+	page, err := st.s.cfg.Executor.Log(st.r.ctx, st.r.principal, q)
+	if err == nil && len(page.Entries) != 1 {
+		err = fmt.Errorf("log entry %d is gone", e.Seq) // by retention: the client resumes and is told
+	}
+	if err != nil {
+		return e, err
+	}
+	return page.Entries[0], nil
 }
 
 // next reads the next page, waiting for one when that is wanted. It reports

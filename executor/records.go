@@ -54,7 +54,7 @@ type opRecord struct {
 	Started  bool              `json:"started,omitempty"` // the host has confirmed the start
 	Ended    bool              `json:"ended,omitempty"`
 	End      *End              `json:"end,omitempty"`
-	Kept     Offsets           `json:"kept,omitzero"` // what the log holds, where there is no End
+	Kept     Offsets           `json:"kept,omitzero"`    // what the log holds, where there is no End
 	Dropped  Offsets           `json:"dropped,omitzero"` // nothing before it is asked for again, though the log does not hold it: it is beyond the limit
 	Transfer *plugins.Transfer `json:"transfer,omitempty"`
 

@@ -69,6 +69,11 @@ type Entry struct {
 	Offset  int64
 	Data    []byte // at most 64 KiB
 	Quiet   bool   // of a command whose output is for its method only: live views leave it out
+
+	// Frame is given in the place of Data where [LogQuery.Packed] asks for it and the
+	// store has it so: a whole zstd frame (RFC 8878) of Length bytes of data.
+	Frame  []byte
+	Length int
 }
 
 // LogQuery selects a page of a run's log.
@@ -84,6 +89,8 @@ type LogQuery struct {
 	Tail   int
 	Before uint64    // entries with a smaller Seq; 0 is no bound
 	Since  time.Time // entries received at or after it
+	// Packed lets the store give the entries as they lie: see [Entry.Frame].
+	Packed bool
 }
 
 // LogPage is a page of a log in Seq order.

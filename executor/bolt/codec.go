@@ -144,6 +144,16 @@ func decode(seq uint64, body []byte) (stored, error) {
 	return s, nil
 }
 
+// give unpacks the entry, unless packed asks for it as it lies.
+func (s stored) give(packed bool) (executor.Entry, error) {
+	if !packed || s.codec != codecZstd {
+		return s.unpack()
+	}
+	e := s.entry
+	e.Frame, e.Length = append(make([]byte, 0, len(s.payload)), s.payload...), s.length
+	return e, nil
+}
+
 // unpack gives the entry with its data.
 func (s stored) unpack() (executor.Entry, error) {
 	e := s.entry

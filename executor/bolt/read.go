@@ -304,7 +304,7 @@ func (s *Store) finish(p *page, durable uint64) (executor.LogPage, error) {
 		if err != nil {
 			return out, err // it was decoded before
 		}
-		e, err := st.unpack()
+		e, err := st.give(p.q.Packed)
 		if err != nil {
 			p.bad = append(p.bad, err)
 			continue

@@ -44,6 +44,7 @@ func Store(t *testing.T, open OpenStore) {
 		{"filters", (*exam).filters},
 		{"pages", (*exam).pages},
 		{"tails", (*exam).tails},
+		{"packed entries", (*exam).packed},
 		{"log against a model", (*exam).logModel},
 		{"paging under writers", (*exam).pagingUnderWriters},
 		{"bells are never missed", (*exam).bells},

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
 
 	"tfw/executor"
@@ -96,6 +98,42 @@ func (x *exam) appendAndRead() {
 	}
 	if other := x.read(executor.LogQuery{Run: "run2"}); len(other) != 0 {
 		x.Fatalf("another run's log has %d entries", len(other))
+	}
+}
+
+// packed entries say the same in fewer bytes: each is a zstd frame of its own, or plain.
+func (x *exam) packed() {
+	line := "the quick brown fox jumps over the lazy dog\n"
+	var at int64
+	for i := range 200 {
+		data := strings.Repeat(line, 1+i*i%97)
+		x.append(entry("web", executor.Stdout, at, data))
+		at += int64(len(data))
+	}
+	x.flush()
+	dec, err := zstd.NewReader(nil)
+	x.must(err)
+	defer dec.Close()
+	plain := x.read(executor.LogQuery{Run: "run1"})
+	packed := x.read(executor.LogQuery{Run: "run1", Packed: true})
+	if len(plain) != len(packed) {
+		x.Fatalf("%d entries packed, %d plain", len(packed), len(plain))
+	}
+	for i, e := range packed {
+		if e.Frame != nil {
+			if e.Data != nil {
+				x.Fatalf("entry %d has both data and a frame", e.Seq)
+			}
+			e.Data, err = dec.DecodeAll(e.Frame, nil)
+			x.must(err)
+			if e.Length != len(e.Data) {
+				x.Fatalf("entry %d: length %d, holds %d", e.Seq, e.Length, len(e.Data))
+			}
+			e.Frame, e.Length = nil, 0
+		}
+		if !reflect.DeepEqual(e, plain[i]) {
+			x.Fatalf("packed %+v, plain %+v", e, plain[i])
+		}
 	}
 }
 
