@@ -67,3 +67,23 @@ func (f *fake) RemoveSecret(_ context.Context, _ executor.Principal, name string
 	}
 	return nil
 }
+
+func (f *fake) ScanHostKeys(_ context.Context, _ executor.Principal, target string) ([]executor.HostKey, []executor.KeyProblem, error) {
+	if target != "dut1" {
+		return nil, nil, fmt.Errorf("%q: %w", target, executor.ErrBadRequest)
+	}
+	return []executor.HostKey{{Host: "dut1", Address: "127.0.0.1:22", Type: "ssh-ed25519", Fingerprint: "SHA256:x", Line: "127.0.0.1 ssh-ed25519 AAAA"}},
+		[]executor.KeyProblem{{Host: "dut2", Problem: "connection refused"}}, nil
+}
+func (f *fake) TrustHostKeys(_ context.Context, _ executor.Principal, keys []executor.KeyChoice) ([]executor.PinnedHost, error) {
+	if keys[0].Host != "dut1" {
+		return nil, fmt.Errorf("host %q: %w", keys[0].Host, executor.ErrNotFound)
+	}
+	return []executor.PinnedHost{{Host: "dut1", Address: "127.0.0.1:22", File: "/k", Fingerprints: []string{keys[0].Fingerprint}}}, nil
+}
+func (f *fake) ForgetHostKeys(_ context.Context, _ executor.Principal, target string) ([]executor.PinnedHost, error) {
+	if target != "dut1" {
+		return nil, fmt.Errorf("%q: %w", target, executor.ErrBadRequest)
+	}
+	return nil, nil
+}

@@ -39,6 +39,9 @@ func TestMatrix(t *testing.T) {
 		{"PATCH", "/v2.1/hosts/{name}", "/v2.1/hosts/red1", `{"state":"active"}`, [5]int{403, 404, 403, 200, 200}},
 		{"PATCH", "/v2.1/hosts", "/v2.1/hosts?target=red1", `{"state":"active"}`, [5]int{403, 403, 403, 200, 200}},
 		{"POST", "/v2.1/hosts/probe", "", `{"target":"red1"}`, [5]int{403, 400, 200, 200, 200}},
+		{"POST", "/v2.1/hostkeys/scan", "", `{"target":"red1"}`, [5]int{403, 403, 403, 200, 200}},
+		{"POST", "/v2.1/hostkeys", "", `{"keys":[{"host":"red1","fingerprint":"SHA256:red1"}]}`, [5]int{403, 403, 403, 200, 200}},
+		{"DELETE", "/v2.1/hostkeys", "/v2.1/hostkeys?target=red1", "", [5]int{403, 403, 403, 200, 200}},
 		{"GET", "/v2.1/groups", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"GET", "/v2.1/groups/{name}", "/v2.1/groups/red", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/plugins", "", "", [5]int{200, 200, 200, 200, 200}},
@@ -136,6 +139,9 @@ func TestOtherTeamDoesNotExist(t *testing.T) {
 	if _, err := l.exec.SetState(t.Context(), root, "blue2", "maintenance", "bluereason"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := l.exec.SetSecret(t.Context(), root, executor.Secret{Name: "bluesecret", Groups: []string{"blue"}}, "bluevalue"); err != nil {
+		t.Fatal(err)
+	}
 	lease, both := l.lease("blue2,!red*,blue1", "bluepurpose"), ""
 	_ = lease
 	if one, err := l.exec.Lease(t.Context(), root, executor.LeaseRequest{Target: "red2", For: executor.Duration(1e12), Purpose: "ours"}); err == nil {
@@ -151,7 +157,7 @@ func TestOtherTeamDoesNotExist(t *testing.T) {
 			{"GET", "/v2.1/runs", ""}, {"GET", "/v2.1/runs?limit=1", ""}, {"GET", "/v2.1/runs?verdict=passed", ""}, {"GET", "/v2.1/runs/" + mixed, ""},
 			{"GET", "/v2.1/runs/" + mixed + "?output=true", ""}, {"GET", "/v2.1/runs/" + mixed + "/log", ""}, {"GET", "/v2.1/runs/" + mixed + "/log?format=sse&follow=1", ""},
 			{"GET", "/v2.1/runs/" + red, ""}, {"GET", "/v2.1/leases", ""}, {"GET", "/v2.1/leases/" + both, ""}, {"GET", "/v2.1/inventory", ""},
-			{"GET", "/v2.1/tokens", ""}, {"GET", "/v2.1/audit?limit=10000", ""}, {"GET", "/v2.1/runs/" + stays, ""},
+			{"GET", "/v2.1/tokens", ""}, {"GET", "/v2.1/secrets", ""}, {"POST", "/v2.1/hostkeys/scan", `{"target":"all"}`}, {"GET", "/v2.1/audit?limit=10000", ""}, {"GET", "/v2.1/runs/" + stays, ""},
 			{"POST", "/v2.1/runs?dry_run=true", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all"}`},
 			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all","expect":4}`},
 			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all,!red1"}`},
@@ -206,6 +212,10 @@ func twins(t *testing.T, l *teams, blue string) {
 		{"DELETE", "/v2.1/leases/%s?reason=x", "", lease[0].ID, "zzzzzzzzzzzz"},
 		{"POST", "/v2.1/leases/%s/renew", `{"for":"1h"}`, lease[0].ID, "zzzzzzzzzzzz"},
 		{"POST", "/v2.1/tokens", `{"name":"n","role":"viewer","groups":["%s"]}`, "blue", "nope"},
+		{"POST", "/v2.1/hostkeys/scan", `{"target":"%s"}`, "blue1", "nope1"},
+		{"POST", "/v2.1/hostkeys", `{"keys":[{"host":"%s","fingerprint":"SHA256:x"}]}`, "blue1", "nope1"},
+		{"DELETE", "/v2.1/hostkeys?target=%s", "", "blue1", "nope1"},
+		{"POST", "/v2.1/runs", `{"target":"red1","plugin":"linux_system","method":"run_shell","parameters":{"command":"true","stdin":{"secret":"secret:%s"}}}`, "bluesecret", "nope"},
 	} {
 		for _, who := range []string{"viewer", "operator", "lead"} {
 			told := func(name string) string {

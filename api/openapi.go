@@ -109,7 +109,7 @@ func apiConfig(version string) huma.Config {
 				},
 			},
 			Tags: []*huma.Tag{
-				{Name: "runs", Description: "one method on one target"}, {Name: "hosts", Description: "who there is"},
+				{Name: "runs", Description: "one method on one target"}, {Name: "hosts", Description: "who there is"}, {Name: "hostkeys", Description: "how hosts are known"},
 				{Name: "catalogue", Description: "what can be run"}, {Name: "slaves", Description: "the calls that came first"},
 				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases"}, {Name: "tokens"}, {Name: "secrets"}, {Name: "artifacts"}, {Name: "controller"},
 			},

@@ -19,6 +19,7 @@ func (s *Server) routes() {
 	s.logRoute()
 	s.testplanRoutes()
 	s.hostRoutes()
+	s.hostKeyRoutes()
 	s.catalogueRoutes()
 	s.tokenRoutes()
 	s.secretRoutes()

@@ -27,6 +27,7 @@ type Executor interface {
 	Leases
 	Audit
 	Secrets
+	HostKeys
 
 	Submit(ctx context.Context, p executor.Principal, req executor.Request) (*executor.Run, error)
 	Select(ctx context.Context, p executor.Principal, q inventory.Query) (inventory.Selection, error)

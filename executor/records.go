@@ -47,7 +47,7 @@ type resultRecord struct {
 // opRecord is one operation of a method on a host: the intent before it is
 // begun, completed by how it ended. Replay answers from it.
 type opRecord struct {
-	Kind     string            `json:"kind"`              // "run", "upload", "download", "reboot"
+	Kind     string            `json:"kind"`              // "run", "upload", "download", "reboot", "host key"
 	Print    string            `json:"print"`             // of everything that was asked for
 	BootID   string            `json:"boot_id,omitempty"` // of the host when the intent was stored
 	Begun    time.Time         `json:"begun"`
@@ -57,6 +57,8 @@ type opRecord struct {
 	Kept     Offsets           `json:"kept,omitzero"`    // what the log holds, where there is no End
 	Dropped  Offsets           `json:"dropped,omitzero"` // nothing before it is asked for again, though the log does not hold it: it is beyond the limit
 	Transfer *plugins.Transfer `json:"transfer,omitempty"`
+	// Keys holds what was on file when a change of the host's key was begun, then what came of it.
+	Keys *plugins.KeyChange `json:"keys,omitempty"`
 
 	Truncated bool   `json:"truncated,omitempty"` // the log does not hold all of it; then what the method was shown:
 	Stdout    []byte `json:"stdout,omitempty"`

@@ -17,7 +17,7 @@ func (Deploy) Name() string { return "deploy" }
 
 // Summary implements [Plugin].
 func (Deploy) Summary() string {
-	return "install files with a way back, manage services, reboot"
+	return "install files with a way back, manage services, reboot, know a re-imaged host again"
 }
 
 // Methods implements [Plugin].
@@ -28,6 +28,7 @@ func (Deploy) Methods() []Method {
 		Do("rollback", "put back the version before the last install", rollback, Exclusive, Destructive, Positional("dest")),
 		Do("service", "start, stop, restart, reload, enable or disable a service, or tell its state", service, Positional("name", "action")),
 		Do("reboot", "reboot the host and wait until it answers with a new boot id", rebootHost, Exclusive, Destructive),
+		Do("new_host_key", "after a re-image: wait until the host shows another SSH key, and take that in the place of the one on file", newHostKey, Exclusive, Destructive, Positional("fingerprint")),
 	}
 }
 

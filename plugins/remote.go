@@ -44,6 +44,26 @@ type Rebooter interface {
 	Reboot(ctx context.Context, wait time.Duration) error
 }
 
+// Rekeyer is an optional power of a [Remote], for methods that are [Exclusive]. Found by assertion.
+type Rekeyer interface {
+	// NewHostKey waits until the host, which was installed anew, shows another key than those
+	// on file, and puts that in their place, on record. A host that shows the old ones until ask.Wait is over is an unchanged KeyChange, no error.
+	NewHostKey(ctx context.Context, ask NewKey) (KeyChange, error)
+}
+
+// NewKey says which key a host that was installed anew may show.
+type NewKey struct {
+	Wait        time.Duration // how long it may take until it shows one
+	Fingerprint string        // the only one that is taken, "SHA256:..."; "": what is shown first
+}
+
+// KeyChange tells which keys of a host were on file, and which are now, by fingerprint.
+type KeyChange struct {
+	Was     []string `json:"was"`
+	Now     []string `json:"now,omitempty"`
+	Changed bool     `json:"changed"`
+}
+
 // Host is what a method may know of its host.
 type Host struct {
 	Name    string

@@ -131,6 +131,9 @@ func scriptCommands(lab *executortest.Lab) map[string]func(ts *testscript.TestSc
 		"home": func(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Setenv("HOST_HOME", lab.Home(args[0]))
 		},
+		"reimage": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(lab.Reimage(context.Background(), args[0]))
+		},
 		"status": func(ts *testscript.TestScript, _ bool, args []string) {
 			err := ts.Exec(args[1], args[2:]...)
 			got := "0"

@@ -219,6 +219,23 @@ func (l *Lab) Restart(ctx context.Context, names ...string) error {
 	return errors.Join(l.Stop(names...), l.Start(ctx, names...))
 }
 
+// Reimage makes the host another one at the same place: killed, with a new SSH key, and started. Nobody is told of the key.
+func (l *Lab) Reimage(ctx context.Context, name string) error {
+	h := l.byName[name]
+	if h == nil {
+		return fmt.Errorf("lab: no host %q", name)
+	}
+	if err := l.Kill(name); err != nil {
+		return err
+	}
+	key, err := newKey(filepath.Join(l.hostDir(name), "host_key"))
+	if err != nil {
+		return err
+	}
+	h.key = key
+	return l.Start(ctx, name)
+}
+
 // Disconnect kills the server's end of every live connection. Commands started
 // over them go on, as far as they would on a real host.
 func (l *Lab) Disconnect(names ...string) error {

@@ -64,7 +64,7 @@ func withRest(known []string) []string {
 }
 
 func (h *hostKeys) acceptNew(s *settings, key xssh.PublicKey) error {
-	if err := TrustHostKey(s.KnownHosts[0], s.addr(), key, true); err != nil {
+	if err := trustHostKey(s.KnownHosts[0], s.addr(), key, true); err != nil {
 		return because(executor.ErrHostKey, "", "record the new host key: %w", err)
 	}
 	h.opt.Logger.Info("recorded a new host key", "host", s.name, "address", s.addr(), "key", fingerprint(key), "file", s.KnownHosts[0])

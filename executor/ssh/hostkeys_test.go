@@ -127,12 +127,12 @@ func TestScanLogsInNowhere(t *testing.T) {
 	h := s.host()
 	h.SSH.IdentityFiles = nil
 	tr := newTransport(t, Options{})
-	keys, err := tr.Scan(within(t, 20*time.Second), h, nil)
+	keys, err := tr.ScanKeys(within(t, 20*time.Second), h, nil)
 	if err != nil || len(keys) != 1 || !keys[0].Known || keys[0].Fingerprint != xssh.FingerprintSHA256(s.hostKey.PublicKey()) {
 		t.Errorf("%+v %v", keys, err)
 	}
 	h.SSH.Port = freePort(t)
-	if _, err := tr.Scan(within(t, 20*time.Second), h, nil); !errors.Is(err, executor.ErrUnreachable) {
+	if _, err := tr.ScanKeys(within(t, 20*time.Second), h, nil); !errors.Is(err, executor.ErrUnreachable) {
 		t.Errorf("nothing there: %v", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestTrustAndForget(t *testing.T) {
 	_, other := newKey(t)
 	for _, hashed := range []bool{true, false} {
 		for range 2 {
-			if err := TrustHostKey(file, "10.0.0.1:2222", key, hashed); err != nil {
+			if err := trustHostKey(file, "10.0.0.1:2222", key, hashed); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -153,10 +153,10 @@ func TestTrustAndForget(t *testing.T) {
 	}
 	keep := "garbage stays\n@revoked * " + authorizedLine(other) + "\nother,10.0.0.1 " + authorizedLine(other) + " note\n"
 	mustWrite(t, file, mustRead(t, file)+keep)
-	if n, err := ForgetHostKeys(file, "10.0.0.1:2222"); n != 1 || err != nil {
+	if n, err := forget(file, "10.0.0.1:2222"); n != 1 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
-	if n, err := ForgetHostKeys(file, "10.0.0.1:22"); n != 1 || err != nil {
+	if n, err := forget(file, "10.0.0.1:22"); n != 1 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
 	want := strings.Replace(keep, "other,10.0.0.1", "other", 1)
@@ -171,7 +171,7 @@ func TestTrustSideBySideLosesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			if err := TrustHostKey(file, "10.0.0."+string(rune('a'+i))+":22", key, false); err != nil {
+			if err := trustHostKey(file, "10.0.0."+string(rune('a'+i))+":22", key, false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -207,4 +207,9 @@ func FuzzKnownHosts(f *testing.F) {
 			t.Errorf("%q: %v", clean, err)
 		}
 	})
+}
+
+func forget(file, addr string) (n int, err error) {
+	err = rewrite(file, func(old []byte) (text []byte) { text, n = withoutKeys(old, addr); return text })
+	return n, err
 }

@@ -13,17 +13,6 @@ import (
 	"tfw/inventory"
 )
 
-// HostKeyInfo is one host key that a server showed. Nothing proves that it is
-// the right one: compare the fingerprint with one that came another way.
-type HostKeyInfo struct {
-	Address     string // "host:port", as known_hosts means it
-	Type        string
-	Fingerprint string // SHA256:...
-	Line        string // for known_hosts, the name in the clear
-	Known       bool   // on file already, or pinned
-	Key         xssh.PublicKey
-}
-
 // errSeen ends a handshake as soon as the key was seen: a scan logs in nowhere.
 var errSeen = errors.New("host key seen")
 
@@ -34,14 +23,13 @@ var scanned = [][]string{
 	{xssh.KeyAlgoRSASHA512, xssh.KeyAlgoRSASHA256},
 }
 
-// Scan asks the host for its keys of every kind, without logging in, through its
-// jump hosts where it has some (these are logged in to). Errors are *executor.TransportError.
-func (t *Transport) Scan(ctx context.Context, host *inventory.Host, via func(name string) (*inventory.Host, bool)) ([]HostKeyInfo, error) {
+// ScanKeys implements [executor.HostKeys]. It logs in nowhere but to jump hosts.
+func (t *Transport) ScanKeys(ctx context.Context, host *inventory.Host, via func(name string) (*inventory.Host, bool)) ([]executor.HostKey, error) {
 	keys, err := t.scan(ctx, host, via)
 	return keys, fail(host.Name, "scan host keys", err)
 }
 
-func (t *Transport) scan(ctx context.Context, host *inventory.Host, via lookup) ([]HostKeyInfo, error) {
+func (t *Transport) scan(ctx context.Context, host *inventory.Host, via lookup) ([]executor.HostKey, error) {
 	r := resolver{opt: &t.opt, via: via}
 	s, err := r.resolve(host)
 	if err != nil {
@@ -53,7 +41,7 @@ func (t *Transport) scan(ctx context.Context, host *inventory.Host, via lookup) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.ConnectTimeout)
 	defer cancel()
-	var found []HostKeyInfo
+	var found []executor.HostKey
 	for _, kinds := range scanned {
 		key, err := t.scanOne(ctx, s, kinds)
 		var none *xssh.AlgorithmNegotiationError
@@ -132,22 +120,9 @@ func showKey(ctx context.Context, t *Transport, s *settings, w *wire, kinds []st
 	return nil, a.explain(w, err)
 }
 
-func describeKey(s *settings, key xssh.PublicKey) HostKeyInfo {
-	return HostKeyInfo{
-		Address: s.addr(), Type: key.Type(), Fingerprint: xssh.FingerprintSHA256(key), Key: key,
+func describeKey(s *settings, key xssh.PublicKey) executor.HostKey {
+	return executor.HostKey{
+		Host: s.name, Address: s.addr(), Type: key.Type(), Fingerprint: xssh.FingerprintSHA256(key),
 		Line: fmt.Sprintf("%s %s", normalize(s.addr()), authorizedLine(key)),
 	}
-}
-
-// KnownHostsFile tells which file a host's key is read from, and written to by trust.
-func (t *Transport) KnownHostsFile(host *inventory.Host, via func(name string) (*inventory.Host, bool)) (file, addr string, err error) {
-	r := resolver{opt: &t.opt, via: via}
-	s, err := r.resolve(host)
-	if err != nil {
-		return "", "", fail(host.Name, "host keys", err)
-	}
-	if len(s.KnownHosts) == 0 {
-		return "", "", fail(host.Name, "host keys", because(executor.ErrHostKey, "name ssh.known_hosts", "no known_hosts file is configured"))
-	}
-	return s.KnownHosts[0], s.addr(), nil
 }

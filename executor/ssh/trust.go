@@ -15,47 +15,42 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// TrustHostKey records the key of addr ("host:port") in a known_hosts file, with
-// its name hashed or plain. A key that is there already is not doubled. The file comes
-// into being with mode 0600, and is replaced in one step: a reader never sees half of it.
-func TrustHostKey(file, addr string, key xssh.PublicKey, hashed bool) error {
-	name := xknownhosts.Normalize(addr)
-	return rewrite(file, func(old []byte) []byte {
-		for line := range bytes.Lines(old) {
-			if l, ok := parseKnown(line); ok && l.marker == "" && sameKey(l.key, key) && l.names(addr) {
-				return old
-			}
-		}
-		if hashed {
-			name = xknownhosts.HashHostname(name)
-		}
-		if len(old) > 0 && old[len(old)-1] != '\n' {
-			old = append(old, '\n')
-		}
-		line := name + " " + strings.TrimSpace(string(xssh.MarshalAuthorizedKey(key)))
-		return append(old, line+"\n"...)
-	})
+// trustHostKey records the key of addr ("host:port") in a known_hosts file. A key that is there already is not doubled.
+func trustHostKey(file, addr string, key xssh.PublicKey, hashed bool) error {
+	return rewrite(file, func(old []byte) []byte { return withKey(old, addr, key, hashed) })
 }
 
-// ForgetHostKeys takes every key of addr ("host:port") out of a known_hosts file
-// and tells how many lines went. Lines for patterns, authorities and revoked keys
-// stay, and so do the other names of a line.
-func ForgetHostKeys(file, addr string) (int, error) {
-	n := 0
-	err := rewrite(file, func(old []byte) []byte {
-		var out []byte
-		for line := range bytes.Lines(old) {
-			l, ok := parseKnown(line)
-			if !ok || l.marker != "" || !l.names(addr) {
-				out = append(out, line...)
-				continue
-			}
-			n++
-			out = append(out, l.without(addr)...)
+// withKey gives the text of a known_hosts file with the key in it, its name hashed or plain.
+func withKey(text []byte, addr string, key xssh.PublicKey, hashed bool) []byte {
+	for line := range bytes.Lines(text) {
+		if l, ok := parseKnown(line); ok && l.marker == "" && sameKey(l.key, key) && l.names(addr) {
+			return text
 		}
-		return out
-	})
-	return n, err
+	}
+	name := xknownhosts.Normalize(addr)
+	if hashed {
+		name = xknownhosts.HashHostname(name)
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(text, '\n')
+	}
+	line := name + " " + strings.TrimSpace(string(xssh.MarshalAuthorizedKey(key)))
+	return append(text, line+"\n"...)
+}
+
+// withoutKeys gives the text without every key of addr, and how many lines went. Lines for
+// patterns, authorities and revoked keys stay, and so do the other names of a line.
+func withoutKeys(text []byte, addr string) (out []byte, n int) {
+	for line := range bytes.Lines(text) {
+		l, ok := parseKnown(line)
+		if !ok || l.marker != "" || !l.names(addr) {
+			out = append(out, line...)
+			continue
+		}
+		n++
+		out = append(out, l.without(addr)...)
+	}
+	return out, n
 }
 
 // knownEntry is one readable line of a known_hosts file.
@@ -110,7 +105,8 @@ func (l knownEntry) without(addr string) string {
 }
 
 // rewrite replaces a file by what edit makes of its content: beside it, synced,
-// renamed, under a lock so that two who add a key do not lose one.
+// renamed, under a lock so that two who add a key do not lose one. It comes into being with mode
+// 0600, and a reader never sees half of it.
 func rewrite(file string, edit func([]byte) []byte) error {
 	if real, err := filepath.EvalSymlinks(file); err == nil {
 		file = real
