@@ -73,7 +73,7 @@ func (p *place) land(f *flight, l *link, err error) {
 	case err != nil:
 		f.err = err
 		p.noGrow = time.Now().Add(growPause)
-		p.growLater()
+		p.pumpLater(growPause + time.Millisecond)
 	case p.t.ctx.Err() != nil || l.broken():
 		f.err = because(executor.ErrUnreachable, "", "connection lost as soon as it was made") // nobody had it yet
 	default:
@@ -94,14 +94,14 @@ func (p *place) land(f *flight, l *link, err error) {
 // growPause is how long no further link is tried after one could not be had.
 const growPause = time.Second
 
-// growLater sees to it that those who wait are not forgotten when a further link
-// could not be had: nothing else may happen on the place for hours. Called with p.mu held.
-func (p *place) growLater() {
+// pumpLater sees to it that those who wait are not forgotten when a further link
+// could not be had, or a slot does not come: nothing else may happen on the place for hours. Called with p.mu held.
+func (p *place) pumpLater(after time.Duration) {
 	if len(p.waiting) == 0 || len(p.links) == 0 {
 		return
 	}
 	p.t.crew.Go(func() {
-		timer := time.NewTimer(growPause + time.Millisecond)
+		timer := time.NewTimer(after)
 		defer timer.Stop()
 		select {
 		case <-timer.C:

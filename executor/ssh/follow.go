@@ -24,6 +24,7 @@ const (
 	outcomeAbsent                // the host knows nothing of it
 	outcomeTorn                  // a claim without content: the disk was full
 	outcomeMoved                 // the host was booted since the start was asked for: not started
+	outcomeStale                 // the shell that stood by is of no use any more: not started
 )
 
 // flow is one stream of a command on its way to the sink.
@@ -50,6 +51,7 @@ type delivery struct {
 	stalled  bool
 	pending  *executor.End // its bytes are still coming
 	needErr  bool          // the end waits for the end of stderr
+	ready    bool          // the shell stands by for another command
 
 	result outcome
 	end    executor.End
@@ -70,7 +72,7 @@ func newDelivery(sink executor.Sink, from executor.Offsets, found bool, probed f
 // again makes the delivery ready for another exec that begins where this one stopped.
 func (d *delivery) again() {
 	d.from = executor.Offsets{Stdout: d.out.have, Stderr: d.err.have}
-	d.follows, d.pending, d.needErr, d.result, d.fault = false, nil, false, outcomeNone, nil
+	d.follows, d.pending, d.needErr, d.ready, d.result, d.fault = false, nil, false, false, outcomeNone, nil
 	d.done = make(chan struct{})
 	for _, f := range []*flow{&d.out, &d.err} {
 		f.at, f.size, f.over = 0, -1, false
@@ -166,6 +168,8 @@ func (d *delivery) line(text string) error {
 	case "moved":
 		d.found = true
 		return d.settle(outcomeMoved, nil)
+	case "stale":
+		return d.settle(outcomeStale, nil)
 	case "out":
 		d.out.at = 0
 	case "over":
@@ -257,6 +261,7 @@ func (d *delivery) whole(f []string) error {
 		return d.settle(outcomeAttach, nil)
 	}
 	e := r.end()
+	d.ready = strings.HasSuffix(f[2], ".r")
 	d.pending, d.needErr = &e, strings.Contains(f[2], "e")
 	d.out.size = d.out.at
 	if !d.needErr {

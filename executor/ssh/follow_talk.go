@@ -3,8 +3,8 @@ package ssh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +31,7 @@ const (
 // talk is one of our scripts at work on the host.
 type talk struct {
 	s     *session
+	again bool // the shell has stood by for this
 	nonce string
 	first string
 	sent  chan struct{} // closed when the script is on its way
@@ -42,6 +43,29 @@ type talk struct {
 type text struct {
 	vars string // assignments
 	body string
+}
+
+// beginLaunch gives a command's block to a shell that stands by, or opens a session for one.
+func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block string) (*talk, error) {
+	if b != nil || c.t.opt.StandbyIdle < 0 {
+		return c.begin(ctx, b, text{"", launchText + "t_k='' t_R=''\n" + block}, false)
+	}
+	n := nonce()
+	k := &talk{nonce: n, sent: make(chan struct{})}
+	if k.s = c.place.standby(ctx); k.s != nil {
+		k.again = true
+		k.first = "( t_n=" + n + " t_R=1 t_k=$t_K\n" + block + ") || exit\n"
+		return k, nil
+	}
+	request, _, err := shellFor(nil, n)
+	if err != nil {
+		return nil, err
+	}
+	if k.s, err = c.open(ctx, request); err != nil {
+		return nil, err
+	}
+	k.first = "{ " + c.spool(nil).head(n) + launchText + "t_wait\n}\n( t_R='' t_k=$t_K\n" + block + ") || exit\n"
+	return k, nil
 }
 
 // begin starts a script on the host as the user asked for. Its whole text is one
@@ -68,28 +92,28 @@ func (c *conn) begin(ctx context.Context, b *executor.BecomeAs, t text, urgent b
 	return &talk{s: s, nonce: n, first: all, sent: make(chan struct{})}, nil
 }
 
-// run sends the script and reads both streams until one of them is over for its reader, or the
-// session is. It returns when both readers have.
-func (t *talk) run(out, err *deframer) {
+// run sends the script and reads both streams until all is said (a reader gives an error, or over is
+// closed), or the session is over. It returns when both readers have.
+func (t *talk) run(out, err *deframer, over <-chan struct{}) {
 	t.out, t.err = out, err
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, _ = io.WriteString(t.s.Stdin(), t.first) // a failure shows in what is read
 		close(t.sent)
 	})
-	wg.Go(func() { t.read(t.s.Stdout(), out) })
-	wg.Go(func() { t.read(t.s.Stderr(), err) })
+	wg.Go(func() { t.read(t.s.out, out, over) })
+	wg.Go(func() { t.read(t.s.err, err, over) })
 	wg.Wait()
 }
 
 // read brings a stream to its reader, in the session's own buffers.
-func (t *talk) read(r io.Reader, d *deframer) {
-	_, err := io.Copy(feeding{d}, r)
+func (t *talk) read(r *pump, d *deframer, over <-chan struct{}) {
+	_, err := r.copyTo(feeding{d}, over)
 	if err == nil {
 		err = d.close()
 	}
-	if err != nil {
-		t.s.Close() // all is said, or the sink failed
+	if err != nil && !errors.Is(err, errOver) {
+		t.s.Close() // the sink failed
 	}
 }
 
@@ -103,16 +127,18 @@ func (f feeding) Write(b []byte) (int, error) {
 }
 
 // deliver runs the talk for a command and gives how it came out.
-func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, t text, d *delivery, ask bool) (outcome, error) {
-	k, err := c.begin(ctx, b, t, false)
-	if err != nil {
-		return outcomeNone, err
-	}
-	defer k.s.Close()
+func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, k *talk, d *delivery, ask bool) (outcome, error) {
+	reusable := false
+	defer func() {
+		if !reusable || !c.place.keep(k.s) {
+			k.s.Close()
+		}
+	}()
 	d.boot = k.s.link.booted
 	out := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.out, p) }, d.line)
 	errs := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.err, p) }, d.errLine)
 	ended := make(chan struct{})
+	asked := false
 	var wg sync.WaitGroup
 	pace := func() time.Duration { return reportEvery }
 	if ask {
@@ -131,13 +157,14 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, t text, d *del
 	wg.Go(func() {
 		select {
 		case <-k.sent:
-			d.speak(k.s, ask, pace, ended)
+			asked = d.speak(k.s, ask, pace, ended)
 		case <-ended:
 		}
 	})
-	k.run(out, errs)
+	k.run(out, errs, d.done)
 	close(ended)
 	wg.Wait()
+	reusable = d.ready && d.result == outcomeEnd && d.fault == nil && !asked
 	if ctx.Err() != nil {
 		return outcomeNone, context.Cause(ctx)
 	}
@@ -159,7 +186,7 @@ func (c *conn) result(k *talk, b *executor.BecomeAs, d *delivery, launched bool)
 	case err != nil:
 		return outcomeNone, err
 	case !k.out.began && !k.err.began:
-		if end.Kind != exitStatus || end.Code == 128+9 {
+		if k.again || end.Kind != exitStatus || end.Code == 128+9 {
 			return outcomeAttach, nil // our shell was killed before it said anything
 		}
 		return outcomeNone, neverBegan(b, &reply{exit: k.s.exit, stderr: lastLines(string(k.err.noise))})
@@ -202,17 +229,17 @@ func (c *conn) paced(d *delivery, took time.Duration) {
 
 // speak tells the host to follow once the command has lasted a while, again and
 // again until it is heard: what comes while a shell still reads its script is lost. Then it reports how far we are.
-func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) {
+// It tells whether anything was said.
+func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) (said bool) {
 	wait, idle, asked := pace(), time.Duration(0), followAfter
 	var first time.Time // when it was asked to follow
-	var said, kept executor.Offsets
+	var told, kept executor.Offsets
 	for {
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
 		case <-timer.C:
 		case <-d.done:
 			timer.Stop()
-			s.Close()
 			return
 		case <-ended:
 			timer.Stop()
@@ -227,17 +254,19 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 					s.Close() // attach instead
 					return
 				}
-				tell(s, "follow", d.from)
+				said = true
+				_, _ = io.WriteString(s.Stdin(), ":\n") // a failure shows in what is read
 				asked = min(2*asked, time.Second)
 				wait = asked
 			}
 			continue
 		}
 		pace()
-		if wait = reportEvery; now != said {
-			tell(s, "got", now)
-			said, idle = now, 0
-			kept = d.keep(s, now, kept)
+		if wait = reportEvery; now != told {
+			said = true
+			tell(s, ask, "got", now)
+			told, idle = now, 0
+			kept = d.keep(s, ask, now, kept)
 		} else if idle += reportEvery; idle > stuckAfter && d.owing() {
 			s.Close() // attach anew
 			return
@@ -246,7 +275,7 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 }
 
 // keep tells the host how much of the output is stored for good, when that is much more than it was told before.
-func (d *delivery) keep(s *session, now, told executor.Offsets) executor.Offsets {
+func (d *delivery) keep(s *session, launched bool, now, told executor.Offsets) executor.Offsets {
 	k, ok := d.sink.(executor.Keeper)
 	if !ok || now.Stdout-told.Stdout < keptEvery && now.Stderr-told.Stderr < keptEvery {
 		return told
@@ -255,11 +284,15 @@ func (d *delivery) keep(s *session, now, told executor.Offsets) executor.Offsets
 	if err != nil || kept.Stdout-told.Stdout < keptEvery && kept.Stderr-told.Stderr < keptEvery {
 		return told // the host keeps it: that does no harm
 	}
-	tell(s, "kept", kept)
+	tell(s, launched, "kept", kept)
 	return kept
 }
 
-func tell(s *session, word string, o executor.Offsets) {
-	line := word + " " + strconv.FormatInt(o.Stdout, 10) + " " + strconv.FormatInt(o.Stderr, 10) + "\n"
+// tell says what we have: to a launch in words that a shell which stands by makes nothing of.
+func tell(s *session, launched bool, word string, o executor.Offsets) {
+	line := fmt.Sprintf("%s %d %d\n", word, o.Stdout, o.Stderr)
+	if launched {
+		line = fmt.Sprintf(": %d %d%s\n", o.Stdout, o.Stderr, map[string]string{"kept": " k"}[word])
+	}
 	_, _ = io.WriteString(s.Stdin(), line) // a failure shows in what is read
 }

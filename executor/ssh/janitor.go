@@ -11,7 +11,7 @@ var errIdle = errors.New("idle")
 
 // janitor closes connections that nobody uses any more, and keeps the pool within its bound.
 func (t *Transport) janitor() {
-	every := time.NewTicker(min(t.opt.IdleTimeout/2, 15*time.Second))
+	every := time.NewTicker(min(t.opt.IdleTimeout/2, max(t.opt.StandbyIdle, 100*time.Millisecond), 15*time.Second))
 	defer every.Stop()
 	for {
 		select {
@@ -26,6 +26,7 @@ func (t *Transport) janitor() {
 // sweep closes what was unused for the idle time and forgets places that are empty and unused.
 func (t *Transport) sweep(now time.Time) {
 	for _, p := range t.allPlaces() {
+		p.expire(now.Add(-t.opt.StandbyIdle))
 		for _, l := range p.idle(now.Add(-t.opt.IdleTimeout)) {
 			l.end(errIdle)
 		}
@@ -83,7 +84,7 @@ func (p *place) unused() (since time.Time, yes bool) {
 		return time.Time{}, false
 	}
 	for _, l := range p.links {
-		if l.busy > 0 {
+		if l.busy > l.ready {
 			return time.Time{}, false
 		}
 	}
@@ -111,7 +112,7 @@ func (p *place) idle(before time.Time) []*link {
 	defer p.mu.Unlock()
 	var idle []*link
 	for i, l := range p.links {
-		if l.busy == 0 && l.freed.Before(before) && p.used.Before(before) && (p.users == 0 || i > 0) {
+		if l.busy == l.ready && l.freed.Before(before) && p.used.Before(before) && (p.users == 0 || i > 0) {
 			idle = append(idle, l)
 		}
 	}

@@ -50,12 +50,15 @@ func (c *conn) run(ctx context.Context, cmd executor.DurableCommand, from execut
 		switch {
 		case errors.As(err, &lostSpool) && try < 2:
 			c.memo().drop(keyOf(cmd.Become)) // look again where the spool is
+			c.place.dismiss()
 		case err != nil:
 			return executor.End{}, err
 		case out == outcomeEnd:
 			return d.end, nil
 		case out == outcomeAbsent && attach:
 			return executor.End{Kind: executor.EndUnknown, Sizes: from, Note: moved}, nil
+		case out == outcomeStale:
+			continue // it was not started, and that shell is gone
 		case out == outcomeMoved:
 			attach, moved = true, "the host was booted after the start was asked for, and it was not started again"
 		case out == outcomeTorn && attach:
@@ -92,52 +95,71 @@ func (c *conn) launch(ctx context.Context, cmd executor.DurableCommand, d *deliv
 			return outcomeNone, err
 		}
 	}
-	t, err := c.launchText(ctx, cmd)
+	some := c.place.acks().take(keyOf(cmd.Become), ackBatch)
+	block, err := c.block(ctx, cmd, d.from, acksText(some))
 	if err != nil {
 		return outcomeNone, err
 	}
-	some := c.place.acks().take(keyOf(cmd.Become), ackBatch)
-	t.body += acksText(some)
-	out, err := c.deliver(ctx, cmd.Become, t, d, true)
+	k, err := c.beginLaunch(ctx, cmd.Become, block)
+	if err != nil {
+		return outcomeNone, err
+	}
+	out, err := c.deliver(ctx, cmd.Become, k, d, true)
 	if out != outcomeEnd && some != nil {
 		c.place.acks().putBack(keyOf(cmd.Become), some) // doing it twice does no harm
 	}
 	return out, err
 }
 
-func (c *conn) launchText(ctx context.Context, cmd executor.DurableCommand) (text, error) {
+// block is the text for one command, for a shell that knows launch.sh's functions. after is done when all is said.
+func (c *conn) block(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, after string) (string, error) {
 	id, err := idText(cmd.ID)
 	if err != nil {
-		return text{}, err
+		return "", err
 	}
 	script, err := c.program(ctx, cmd, id)
 	if err != nil {
-		return text{}, err
+		return "", err
 	}
 	setup, err := setupText(cmd)
 	if err != nil {
-		return text{}, err
+		return "", err
 	}
 	stdin := payload{name: "/dev/null"}
 	if cmd.Stdin != nil {
 		if stdin, err = c.payload(ctx, cmd, id, "in", cmd.Stdin); err != nil {
-			return text{}, err
+			return "", err
 		}
 	}
-	vars := fmt.Sprintf("t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d %s\n%s\nset --", id, id, script.name, stdin.name, bound(cmd.MaxSpool), sinceText(cmd), script.run)
-	for _, a := range cmd.Args {
-		if strings.ContainsRune(a, 0) {
-			return text{}, because(executor.ErrRefused, "pass it on stdin", "an argument holds a NUL byte")
-		}
-		vars += " " + quote(a)
-	}
-	merge := `2>>"$t_f+err"`
+	own, merge := "$t_S", ""
 	if cmd.Merge {
-		merge = `2>&1`
+		merge = "1"
 		stdin.stage += `t_put s '' >"$t_f+err" && `
 	}
-	body := strings.NewReplacer("@STAGE@", script.stage+stdin.stage, "@MERGE@", merge, "@SETUP@", setup, "@CLEAN@", script.clean+stdin.clean).Replace(launchText)
-	return text{vars, body}, nil
+	if cmd.Login && isQuiet(cmd.Script) {
+		own = ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d %s t_j=%d t_J=%d t_M=%s t_O=%s\n%s\n", id, id, script.name, stdin.name, bound(cmd.MaxSpool), sinceText(cmd),
+		from.Stdout, from.Stderr, merge, own, script.run)
+	function(&b, "t_stage", script.stage+stdin.stage+":\n", ":\n")
+	function(&b, "t_setup", setup, "")
+	function(&b, "t_clean", script.clean+stdin.clean+after, "")
+	b.WriteString("t_go")
+	for _, a := range cmd.Args {
+		if strings.ContainsRune(a, 0) {
+			return "", because(executor.ErrRefused, "pass it on stdin", "an argument holds a NUL byte")
+		}
+		b.WriteString(" " + quote(a))
+	}
+	return b.String() + "\n", nil
+}
+
+// function writes a shell function where it has anything else to do than the usual.
+func function(b *strings.Builder, name, body, usual string) {
+	if body != usual {
+		fmt.Fprintf(b, "%s() {\n%s}\n", name, body)
+	}
 }
 
 // sinceText tells the launch on which boot, or at what uptime (seconds), the command may be started.

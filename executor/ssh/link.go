@@ -25,6 +25,7 @@ type link struct {
 	// Under place.mu. busy slots are those given out until the server has
 	// closed the channel; active ones are channels it has confirmed.
 	busy, active int
+	ready        int // sessions among the busy ones whose shell stands by
 	limit        int
 	hard         bool // limit was found out or set, not assumed
 	trying       bool // one session beyond an assumed limit is being tried
@@ -98,7 +99,7 @@ func (l *link) room(urgent bool) int {
 	if n := limit - l.busy; n > 0 {
 		return n
 	}
-	if !l.hard && !l.trying {
+	if !l.hard && !l.trying && l.ready == 0 {
 		return 1
 	}
 	return 0
@@ -121,6 +122,14 @@ func (l *link) granted() {
 	l.trying = false
 	l.limit = max(l.limit, l.active)
 	p.pump()
+}
+
+// closed gives back the slot of a session that the server has closed.
+func (l *link) closed(s *session) {
+	l.place.mu.Lock()
+	l.place.gone(s)
+	l.place.mu.Unlock()
+	l.free(true)
 }
 
 // free gives a slot back; confirmed tells whether the server had granted it.

@@ -31,6 +31,7 @@ type Options struct {
 	ConnectTimeout time.Duration // over dial, handshake and authentication together; 0 is 15 s
 	Keepalive      time.Duration // between application-level pings; 0 is 5 s
 	IdleTimeout    time.Duration // an unused connection is closed after it; 0 is 5 min
+	StandbyIdle    time.Duration // a shell that waits for a next command on its host goes after it; 0 is 15 s, below 0 none waits
 
 	MaxConnections   int // of the whole pool, jump hosts too; the longest unused gives way; 0 is 4,000
 	MaxPerHost       int // connections to one host, opened when its sessions run out; 0 is 8
@@ -65,6 +66,9 @@ func (o Options) withDefaults() Options {
 	o.ConnectTimeout = orDuration(o.ConnectTimeout, 15*time.Second)
 	o.Keepalive = orDuration(o.Keepalive, 5*time.Second)
 	o.IdleTimeout = orDuration(o.IdleTimeout, 5*time.Minute)
+	if o.StandbyIdle == 0 {
+		o.StandbyIdle = 15 * time.Second
+	}
 	o.MaxConnections = orInt(o.MaxConnections, 4000)
 	o.MaxPerHost = orInt(o.MaxPerHost, 8)
 	o.MaxDials = orInt(o.MaxDials, 32*runtime.GOMAXPROCS(0))

@@ -17,7 +17,10 @@ type place struct {
 	mu      sync.Mutex
 	links   []*link
 	waiting []*waiter
-	flight  *flight // the dial under way
+	ready   []*session // whose shells stand by, the one used last at the end
+	leaving int        // of those, sent away and not gone yet
+	left    time.Time  // when one was last sent away for its slot
+	flight  *flight    // the dial under way
 	users   int
 	used    time.Time // when the last user left
 	noGrow  time.Time // after a further link could not be had, none is tried before this
@@ -48,7 +51,7 @@ func (p *place) count() (links, sessions int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.links {
-		sessions += l.busy
+		sessions += l.busy - l.ready
 	}
 	return len(p.links), sessions
 }
@@ -114,7 +117,9 @@ func (p *place) pump() {
 		w := p.waiting[0]
 		l := p.roomiest(w.urgent)
 		if l == nil {
-			p.grow()
+			if !p.retire() {
+				p.grow()
+			}
 			return
 		}
 		l.take()

@@ -48,7 +48,7 @@ func (c *conn) ask(ctx context.Context, b *executor.BecomeAs, t text, urgent boo
 			lines = append(lines, line)
 		}
 		return nil
-	}), newDeframer(k.nonce, ignore, func(string) error { return nil }))
+	}), newDeframer(k.nonce, ignore, func(string) error { return nil }), nil)
 	_, err = k.s.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -87,7 +87,7 @@ func (c *conn) readOnly(ctx context.Context, script string) ([]byte, error) {
 	var fault error
 	k := &talk{s: s, nonce: n, sent: make(chan struct{}), first: "{ echo '\x1eTFW1 " + n + " begin'\n( " + script + "\n) </dev/null\nexit\n}\n"}
 	d.data = keepFault(d.data, &fault)
-	k.run(d, newDeframer(n, func([]byte) error { return nil }, func(string) error { return nil }))
+	k.run(d, newDeframer(n, func([]byte) error { return nil }, func(string) error { return nil }), nil)
 	end, err := s.Wait()
 	switch {
 	case ctx.Err() != nil:

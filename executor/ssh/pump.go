@@ -86,7 +86,7 @@ func (p *pump) discard() { io.Copy(io.Discard, p.src) }
 // Read implements io.Reader for one reader at a time.
 func (p *pump) Read(b []byte) (int, error) {
 	if len(p.rest) == 0 {
-		if err := p.next(); err != nil {
+		if err := p.next(nil); err != nil {
 			return 0, err
 		}
 	}
@@ -96,7 +96,10 @@ func (p *pump) Read(b []byte) (int, error) {
 }
 
 // WriteTo implements io.WriterTo: whole buffers, without a copy.
-func (p *pump) WriteTo(w io.Writer) (int64, error) {
+func (p *pump) WriteTo(w io.Writer) (int64, error) { return p.copyTo(w, nil) }
+
+// copyTo is WriteTo that ends, without an error, when over is closed.
+func (p *pump) copyTo(w io.Writer, over <-chan struct{}) (int64, error) {
 	var total int64
 	for {
 		if len(p.rest) > 0 {
@@ -107,7 +110,7 @@ func (p *pump) WriteTo(w io.Writer) (int64, error) {
 				return total, err
 			}
 		}
-		if err := p.next(); errors.Is(err, io.EOF) {
+		if err := p.next(over); errors.Is(err, io.EOF) {
 			return total, nil
 		} else if err != nil {
 			return total, err
@@ -116,7 +119,7 @@ func (p *pump) WriteTo(w io.Writer) (int64, error) {
 }
 
 // next gives the buffer in hand back and waits for the next one.
-func (p *pump) next() error {
+func (p *pump) next(over <-chan struct{}) error {
 	if p.whole != nil {
 		p.empty <- p.whole[:cap(p.whole)]
 		p.whole = nil
@@ -130,5 +133,7 @@ func (p *pump) next() error {
 		return nil
 	case <-p.closed:
 		return errSessionClosed
+	case <-over:
+		return errOver
 	}
 }

@@ -14,13 +14,21 @@ import (
 
 // session is one exec on a channel of its own.
 type session struct {
-	host string
-	link *link
-	ch   xssh.Channel
-	out  *pump
-	err  *pump
-	stop func() bool // ends the watch over ctx
+	host  string
+	link  *link
+	ch    xssh.Channel
+	out   *pump
+	err   *pump
+	began time.Time
+
+	mu   sync.Mutex // guards ctx and stop: a session that stands by goes from one to the next
 	ctx  context.Context
+	stop func() bool // ends the watch over ctx
+
+	// Under the place's mu, of a session whose shell stands by.
+	idle    time.Time // since when
+	leaving bool      // sent away, the slot is about to come back
+	gone    bool      // the server has closed it
 
 	asked   chan struct{} // closed when the server answered the exec request
 	refused error         // valid after asked
@@ -121,11 +129,11 @@ func (l *link) openChannel(ctx context.Context, req request) (*session, error) {
 
 func (l *link) newSession(ctx context.Context, ch xssh.Channel, reqs <-chan *xssh.Request, req request) *session {
 	s := &session{
-		host: l.place.set.name, link: l, ch: ch, ctx: ctx,
+		host: l.place.set.name, link: l, ch: ch, began: time.Now(),
 		asked: make(chan struct{}), closed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.out, s.err = newPump(ch, s.closed), newPump(ch.Stderr(), s.closed)
-	s.stop = context.AfterFunc(ctx, s.shut)
+	s.bind(ctx)
 	l.spawn(s.out.run)
 	l.spawn(s.err.run)
 	l.spawn(func() { s.attend(reqs) })
@@ -140,8 +148,8 @@ func execRequest(command string) request { return request{"exec", command} }
 
 // ask sends the request and waits for the answer.
 func (s *session) ask(req request) {
-	if s.ctx.Err() != nil {
-		s.refused = context.Cause(s.ctx) // nobody wants it any more
+	if err := s.cancelled(); err != nil {
+		s.refused = err // nobody wants it any more
 		close(s.asked)
 		s.shut()
 		return
@@ -185,8 +193,8 @@ func (s *session) attend(reqs <-chan *xssh.Request) {
 		}
 	}
 	close(s.ended)
-	s.stop()
-	s.link.free(true)
+	s.unbind()
+	s.link.closed(s)
 }
 
 // Stdin gives the command's standard input. Writing waits for the server's
@@ -217,8 +225,8 @@ func (s *session) Wait() (exit, error) {
 }
 
 func (s *session) outcome() error {
-	if s.ctx.Err() != nil && s.isClosed() {
-		return context.Cause(s.ctx)
+	if err := s.cancelled(); err != nil && s.isClosed() {
+		return err
 	}
 	select {
 	case <-s.ended:
@@ -274,6 +282,40 @@ func (l *link) lostOr(err error) error {
 	return lost(err)
 }
 
+// bind makes the end of ctx close the session.
+func (s *session) bind(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx, s.stop = ctx, context.AfterFunc(ctx, s.shut)
+}
+
+// unbind ends the watch over the context; false when it was over already.
+func (s *session) unbind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stop()
+}
+
+// cancelled is the cause of the context's end, nil while it lasts.
+func (s *session) cancelled() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(s.ctx)
+}
+
+// alive reports whether both sides hold the session open.
+func (s *session) alive() bool {
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return !s.isClosed() && !s.link.broken()
+	}
+}
+
 func (s *session) isClosed() bool {
 	select {
 	case <-s.closed:
@@ -287,7 +329,7 @@ func (s *session) isClosed() bool {
 // the server has closed its side, which sshd does not do before the command ends.
 // Close never blocks and may be called often.
 func (s *session) Close() error {
-	s.stop()
+	s.unbind()
 	s.shut()
 	return nil
 }

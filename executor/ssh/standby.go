@@ -1,0 +1,111 @@
+package ssh
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// A shell that has ended a command stands by on its session for the next one, which then costs no
+// channel, no login and no reading of our script. It has one command at a time; who finds none opens a session.
+const (
+	// standbyMost is how many stand by for one place.
+	standbyMost = 4
+	// standbyAge is how old a login may grow: what a new one would find otherwise, beyond
+	// what launch.sh looks at itself, is found then at the latest.
+	standbyAge = time.Minute
+)
+
+// standby takes a shell that stands by, nil when there is none.
+func (p *place) standby(ctx context.Context) *session {
+	for {
+		p.mu.Lock()
+		n := len(p.ready) - 1
+		if n < 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		s := p.ready[n] // the one used last: the others grow old and go
+		p.ready = p.ready[:n]
+		s.link.ready--
+		p.mu.Unlock()
+		if s.alive() && time.Since(s.began) < standbyAge {
+			s.bind(ctx)
+			return s
+		}
+		s.Close()
+	}
+}
+
+// keep lets the session's shell stand by; false when it is not wanted or of no use.
+func (p *place) keep(s *session) bool {
+	if p.t.opt.StandbyIdle < 0 || time.Since(s.began) >= standbyAge || !s.unbind() || !s.alive() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ready) >= standbyMost || len(p.waiting) > 0 || s.gone {
+		return false
+	}
+	s.out.rest, s.err.rest = nil, nil
+	s.idle = time.Now()
+	p.ready = append(p.ready, s)
+	s.link.ready++
+	s.link.freed, p.used = s.idle, s.idle
+	return true
+}
+
+// gone takes a session out that the server has closed. Called with p.mu held.
+func (p *place) gone(s *session) {
+	s.gone = true
+	if i := slices.Index(p.ready, s); i >= 0 {
+		p.ready = slices.Delete(p.ready, i, i+1)
+		s.link.ready--
+	}
+	if s.leaving {
+		p.leaving--
+	}
+}
+
+// leaveTime is how long a shell may take to go until those who wait for its slot look elsewhere.
+const leaveTime = time.Second
+
+// retire sends shells away that have stood by for longest, for their slots are wanted;
+// false when that is not enough. Called with p.mu held.
+func (p *place) retire() bool {
+	if n := min(len(p.ready), len(p.waiting)-p.leaving); n > 0 {
+		p.sendAway(n)
+		p.left = time.Now()
+		p.pumpLater(leaveTime + time.Millisecond)
+	}
+	return p.leaving >= len(p.waiting) && time.Since(p.left) < leaveTime
+}
+
+// sendAway closes the first n that stand by. Called with p.mu held.
+func (p *place) sendAway(n int) {
+	for _, s := range p.ready[:n] {
+		s.link.ready--
+		s.leaving = true
+		p.leaving++
+		s.shut()
+	}
+	p.ready = slices.Delete(p.ready, 0, n)
+}
+
+// dismiss sends all away that stand by.
+func (p *place) dismiss() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sendAway(len(p.ready))
+}
+
+// expire sends those away that have stood by since before.
+func (p *place) expire(before time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for n < len(p.ready) && p.ready[n].idle.Before(before) {
+		n++
+	}
+	p.sendAway(n)
+}
