@@ -67,7 +67,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
   # Looked for after the claim, so that none can come between: a tombstone is made before the claim that it outlives is removed.
   [ -e "$t_f+ack" ] && { rm -f "$t_f+run"; t_x=''; read -r t_x <"$t_f+ack"; t_say acked "$t_x"; exit 1; }
   t_stage 2>/dev/null || t_fail full
-  exec 3<&0 4>&2 2>>"$t_f+run"
+  exec 3<&0 2>>"$t_f+run"
   t_help </dev/null 2>/dev/null &
   t_H=$!
   # No "&" on the way to the command: it would have SIGINT ignored for ever. /proc/self is the subshell here: its pid without a fork.
@@ -102,6 +102,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
     t_say whole "$t_p" "$t_b" "$t_x.$t_k" "$t_e"
   fi
   t_clean
+  [ "$t_K" ] && [ ! "$t_R" ] && rm -f "$t_d/standby.$$+stage"
   [ "$t_k" ]; exit; }
 # A shell that is to stand by needs setsid for its commands, and a file that is as old as its login, of which an open descriptor is enough.
 t_wait() { for t_x in /usr/bin/setsid /bin/setsid; do [ -x "$t_x" ] && t_S=$t_x; done
@@ -109,4 +110,5 @@ t_wait() { for t_x in /usr/bin/setsid /bin/setsid; do [ -x "$t_x" ] && t_S=$t_x;
   [ "$t_S" ] && [ -r /proc/self/stat ] && t_ours && { echo >"$t_x"; } 2>/dev/null && exec 9<"$t_x" && t_K=r || t_S=''; }
 trap : HUP INT QUIT TERM PIPE
 umask 077
+exec 4>&2 2>/dev/null # "Killed" is no part of the command's stderr
 t_K='' t_S='' t_b=-; read -r t_b 2>/dev/null </proc/sys/kernel/random/boot_id

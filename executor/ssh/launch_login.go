@@ -106,3 +106,21 @@ func setupText(cmd executor.DurableCommand) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// isQuiet reports whether a line is a program that starts no other and leaves nothing
+// behind: it needs no session of its own to be told apart from what the same shell ran before.
+func isQuiet(line []byte) bool {
+	name, _, _ := strings.Cut(string(line), " ")
+	return quietPrograms[name] && isProgram(line)
+}
+
+var quietPrograms = func() map[string]bool {
+	all := map[string]bool{}
+	for _, w := range strings.Fields(`arch base64 basename cat chgrp chmod chown cksum cmp comm cp cut date dd df diff dirname dmesg du expr false file fold
+		free getconf getent grep groups head hostname id join last ln logname ls lsblk lscpu lsmod lspci lsusb md5sum mkdir mkfifo mknod mktemp mv nl nproc
+		od paste pgrep pidof ps readlink rm rmdir seq sha1sum sha256sum sha512sum shasum sort ss stat strings sum sync tac tail touch tr true truncate
+		tsort tty uname uniq uptime users vmstat w wc who whoami`) {
+		all[w] = true
+	}
+	return all
+}()
