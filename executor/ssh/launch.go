@@ -136,7 +136,7 @@ func (c *conn) block(ctx context.Context, cmd executor.DurableCommand, from exec
 		merge = "1"
 		stdin.stage += `t_put s '' >"$t_f+err" && `
 	}
-	if false && cmd.Login && isQuiet(cmd.Script) {
+	if cmd.Login && isQuiet(cmd.Script) {
 		own = ""
 	}
 	var b strings.Builder
