@@ -139,12 +139,20 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, deadline time.Time)
 		return w.save(func(r *record) { r.Hosts = names })
 	}
 	slices.Sort(all)
+	purpose := "test plan " + w.r.Name + " " + w.r.ID
+	id, err := w.leased(purpose, all)
+	if err != nil {
+		return err
+	}
+	if id != "" {
+		return w.save(func(r *record) { r.Hosts, r.Lease = names, id })
+	}
 	length := w.plan.LeaseFor
 	if length == 0 {
 		length = max(w.plan.Timeout, 4*time.Hour)
 	}
 	l, err := w.e.cfg.Executor.Lease(context.Background(), w.r.Principal, executor.LeaseRequest{
-		Target: strings.Join(all, ","), For: executor.Duration(length), Purpose: "test plan " + w.r.Name + " " + w.r.ID,
+		Target: strings.Join(all, ","), For: executor.Duration(length), Purpose: purpose,
 	})
 	if err != nil {
 		if time.Now().After(deadline) {
@@ -153,6 +161,24 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, deadline time.Time)
 		return err
 	}
 	return w.save(func(r *record) { r.Hosts, r.Lease = names, l.ID })
+}
+
+// leased finds the lease that a controller took right before it was killed. One of
+// other hosts is given back: nothing has run under it.
+func (w *walking) leased(purpose string, hosts []string) (id string, err error) {
+	leases, err := w.e.cfg.Executor.Leases(context.Background(), w.r.Principal)
+	for _, l := range leases {
+		if l.Holder != w.r.By || l.Purpose != purpose || l.State != executor.LeaseHeld {
+			continue
+		}
+		if have := slices.Sorted(slices.Values(l.Hosts)); slices.Equal(have, hosts) {
+			return l.ID, nil
+		}
+		if err := w.e.cfg.Executor.Release(context.Background(), w.r.Principal, l.ID, "chosen anew after a restart"); err != nil {
+			return "", err
+		}
+	}
+	return "", err
 }
 
 // release gives the hosts back.

@@ -29,6 +29,7 @@ type hosts struct {
 	mu     sync.Mutex
 	ends   map[string]*proc
 	log    []string       // scripts in the order of their start, "host script"
+	trace  []string       // of "act": "+host NAME" when it starts, "-host NAME" when it ends
 	broken map[string]int // script -> how many starts of it fail still
 	off    chan struct{}
 }
@@ -84,8 +85,28 @@ func (h *hosts) start(name string, cmd executor.DurableCommand) *proc {
 	h.log = append(h.log, name+" "+script)
 	p := &proc{done: make(chan struct{})}
 	h.ends[id] = p
+	if act, ok := strings.CutPrefix(script, "act "); ok {
+		h.act(p, name, act)
+		return p
+	}
 	p.play(script, h)
 	return p
+}
+
+// act plays "MS CODE NAME" and leaves a trace.
+func (h *hosts) act(p *proc, host, script string) {
+	var ms, code int
+	var what string
+	_, _ = fmt.Sscan(script, &ms, &code, &what)
+	h.trace = append(h.trace, "+"+host+" "+what)
+	p.kill = func() {}
+	time.AfterFunc(time.Duration(ms)*time.Millisecond, func() {
+		h.mu.Lock()
+		h.trace = append(h.trace, "-"+host+" "+what)
+		h.mu.Unlock()
+		p.end = executor.End{Kind: executor.EndExit, Code: code}
+		close(p.done)
+	})
 }
 
 func (p *proc) play(script string, h *hosts) {
@@ -302,12 +323,12 @@ func TestPerHostDoesNotWaitForTheSlow(t *testing.T) {
 
 func TestCancelRunsFinally(t *testing.T) {
 	l := newLab(t)
-	p := l.submit(head+"  a: {uses: work.do, on: d, with: {do: hang}}\n  z: {uses: work.do, on: b, needs: [a], with: {do: say z}}\nfinally:\n  f: {uses: work.do, on: d, with: {do: say f}}\n", nil)
+	p := l.submit(head+"  a: {uses: work.do, on: d, with: {do: hang}}\n  z: {uses: work.do, on: b, needs: [a], with: {do: say z}}\n  c: {uses: work.do, on: b, needs: [a], when: cancelled(), with: {do: say c}}\n  n: {uses: work.do, on: d, per_host: true, needs: [a], when: always(), with: {do: say n}}\nfinally:\n  f: {uses: work.do, on: d, with: {do: say f}}\n", nil)
 	l.untilStarted("hang", 2)
 	if _, err := l.Cancel(t.Context(), me, p.ID, "enough"); err != nil {
 		t.Fatal(err)
 	}
-	if got := l.wait(p); got.Verdict != executor.Cancelled || verdicts(got) != "a=cancelled z=skipped f=passed" {
+	if got := l.wait(p); got.Verdict != executor.Cancelled || verdicts(got) != "a=cancelled z=skipped c=passed n=passed f=passed" {
 		t.Errorf("%s %s", got.Verdict, verdicts(got))
 	}
 }
@@ -389,20 +410,32 @@ func TestKilledController(t *testing.T) {
 		"  z: {uses: work.do, on: d, needs: [m], with: {do: exit 3}}\nfinally:\n  f: {uses: work.do, on: b, with: {do: say f}}\n"
 	calm := newLab(t)
 	want := calm.wait(calm.submit(text, nil))
-	for after := int64(1); after < 40; after += 2 {
+	for after := int64(1); ; after++ {
 		l := newLab(t)
-		p := l.submit(text, nil)
-		_ = p
 		l.drain()
 		m := &mortal{Store: l.store}
 		m.left.Store(after)
 		l.startDying(m)
-		l.untilDead(m, p)
+		p, err := l.Submit(t.Context(), me, plan.Submission{File: "p.yaml", Plan: text, IdempotencyKey: "one"})
+		if err == nil {
+			l.untilDead(m, p)
+		}
+		survived := m.left.Load() >= 0
 		l.drain()
 		l.start(l.store)
+		if p, err = l.Submit(t.Context(), me, plan.Submission{File: "p.yaml", Plan: text, IdempotencyKey: "one"}); err != nil {
+			t.Fatal(err)
+		}
 		got := l.wait(p)
 		if verdicts(got) != verdicts(want) || got.Verdict != want.Verdict || len(l.hosts.log) != len(calm.hosts.log) {
 			t.Errorf("killed after %d writes: %s %s, %d starts (%s); want %s %s, %d starts", after, got.Verdict, verdicts(got), len(l.hosts.log), reasons(got), want.Verdict, verdicts(want), len(calm.hosts.log))
+		}
+		if left, err := l.ex.Leases(t.Context(), me); err != nil || len(left) > 0 {
+			t.Errorf("killed after %d writes: leases left: %v %+v", after, err, left)
+		}
+		if survived {
+			t.Logf("%d writes", after)
+			break
 		}
 	}
 }

@@ -273,6 +273,17 @@ func (x *stepWalk) seen() map[string]any {
 	return map[string]any{"verdict": string(x.state.Verdict), "reason": x.state.Reason, "outputs": outputs, "hosts": hosts}
 }
 
+// seenOn is what a step that goes host by host sees of one on the same hosts: its own host's part.
+func (x *stepWalk) seenOn(host string) map[string]any {
+	all := x.seen()
+	all["verdict"] = string(x.verdictOn(host))
+	all["outputs"] = nil
+	if one, ok := all["hosts"].(map[string]any)[host].(map[string]any); ok {
+		all["outputs"], all["reason"] = one["outputs"], one["reason"]
+	}
+	return all
+}
+
 // nested runs another plan as the step.
 func (x *stepWalk) nested(ctx context.Context) {
 	with, err := render(x.s.With, x.w.scope(x.s, nil, nil))

@@ -70,6 +70,8 @@ func (x *stepWalk) walk(ctx context.Context) {
 		x.end(executor.Skipped, why)
 		return
 	}
+	ctx, done := x.w.late(ctx)
+	defer done()
 	x.perform(ctx, hosts)
 }
 
@@ -119,11 +121,7 @@ func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why
 	failed, cancelled := "", context.Cause(ctx) != nil
 	for _, name := range x.s.deps {
 		dep := x.w.steps[name]
-		v, _ := dep.outcome()
-		if h != nil && dep.s.On == x.s.On {
-			v = dep.verdictOn(h.Name)
-		}
-		if v != executor.Passed && !dep.s.AllowFailure && failed == "" {
+		if v := dep.verdictFor(x, h); v != executor.Passed && !dep.s.AllowFailure && failed == "" {
 			failed = fmt.Sprintf("%s %s", name, v)
 		}
 	}
@@ -132,7 +130,7 @@ func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why
 	}
 	sc := x.w.scope(x.s, nil, h)
 	sc["success"] = func() bool { return failed == "" && !cancelled }
-	sc["failure"] = func() bool { return failed != "" }
+	sc["failure"] = func() bool { return x.broken(h, map[*stepWalk]bool{}) }
 	sc["always"] = func() bool { return true }
 	sc["cancelled"] = func() bool { return cancelled }
 	ok, err := x.s.When.truth(sc)
@@ -147,6 +145,32 @@ func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why
 		return false, failed
 	}
 	return true, ""
+}
+
+// verdictFor is the step's verdict as a step behind it sees it: of its own host, where both go host by host.
+func (x *stepWalk) verdictFor(behind *stepWalk, h *inventory.Host) executor.Verdict {
+	if h != nil && x.s.On == behind.s.On {
+		return x.verdictOn(h.Name)
+	}
+	v, _ := x.outcome()
+	return v
+}
+
+// broken reports whether anything that the step needs failed: a step that it needs, or one
+// because of which such a step was skipped.
+func (x *stepWalk) broken(h *inventory.Host, seen map[*stepWalk]bool) bool {
+	for _, name := range x.s.deps {
+		dep := x.w.steps[name]
+		if dep.s.AllowFailure || seen[dep] {
+			continue
+		}
+		seen[dep] = true
+		v := dep.verdictFor(x, h)
+		if v != executor.Passed && v != executor.Skipped || v == executor.Skipped && dep.broken(h, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 func orElse(text, otherwise string) string {
@@ -186,6 +210,8 @@ func (x *stepWalk) walkPerHost(ctx context.Context, hosts []*inventory.Host) {
 				return
 			}
 			x.begin()
+			ctx, done := x.w.late(ctx)
+			defer done()
 			x.runCells(ctx, []*inventory.Host{h})
 		})
 	}

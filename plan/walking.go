@@ -91,6 +91,14 @@ func (w *walking) after() (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
+// late gives a step that runs although the plan is being ended a context of its own; others keep theirs.
+func (w *walking) late(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return ctx, func() {}
+	}
+	return w.after()
+}
+
 func (w *walking) draining() bool { return w.e.background.Err() != nil }
 
 // clock ends the plan when its time is over, counted from its first start.
@@ -240,7 +248,11 @@ func (w *walking) scope(s *Step, values map[string]any, h *inventory.Host) scope
 	defer w.mu.Unlock()
 	steps := map[string]any{}
 	for name, sw := range w.steps {
-		if s == nil || s.refs[name] {
+		switch {
+		case s != nil && !s.refs[name]:
+		case s != nil && s.PerHost && h != nil && sw.s.On == s.On:
+			steps[name] = sw.seenOn(h.Name)
+		default:
 			steps[name] = sw.seen()
 		}
 	}
