@@ -206,6 +206,7 @@ func TestOracle(t *testing.T) {
 		if len(l.hosts.trace) != 2*starts {
 			r.Errorf("%d starts and ends, want %d each", len(l.hosts.trace), starts)
 		}
+		l.drain()
 		if r.Failed() {
 			r.Logf("%s\n%s", text, strings.Join(l.hosts.trace, "\n"))
 		}

@@ -130,7 +130,7 @@ func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why
 	}
 	sc := x.w.scope(x.s, nil, h)
 	sc["success"] = func() bool { return failed == "" && !cancelled }
-	sc["failure"] = func() bool { return x.broken(h, map[*stepWalk]bool{}) }
+	sc["failure"] = func() bool { return x.broken(h, map[view]bool{}) }
 	sc["always"] = func() bool { return true }
 	sc["cancelled"] = func() bool { return cancelled }
 	ok, err := x.s.When.truth(sc)
@@ -156,15 +156,22 @@ func (x *stepWalk) verdictFor(behind *stepWalk, h *inventory.Host) executor.Verd
 	return v
 }
 
+// view is a step as another sees it: on one host, or whole.
+type view struct {
+	step   *stepWalk
+	onHost bool
+}
+
 // broken reports whether anything that the step needs failed: a step that it needs, or one
 // because of which such a step was skipped.
-func (x *stepWalk) broken(h *inventory.Host, seen map[*stepWalk]bool) bool {
+func (x *stepWalk) broken(h *inventory.Host, seen map[view]bool) bool {
 	for _, name := range x.s.deps {
 		dep := x.w.steps[name]
-		if dep.s.AllowFailure || seen[dep] {
+		look := view{dep, h != nil && dep.s.On == x.s.On}
+		if dep.s.AllowFailure || seen[look] {
 			continue
 		}
-		seen[dep] = true
+		seen[look] = true
 		v := dep.verdictFor(x, h)
 		if v != executor.Passed && v != executor.Skipped || v == executor.Skipped && dep.broken(h, seen) {
 			return true
