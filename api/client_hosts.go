@@ -55,6 +55,13 @@ func (c *Client) Host(ctx context.Context, name string) (Host, error) {
 	return h, c.get(ctx, "/v2.1/hosts/"+url.PathEscape(name), nil, &h)
 }
 
+// Explain tells of each setting of a host where it came from and what it overrode.
+func (c *Client) Explain(ctx context.Context, name string) ([]inventory.Setting, error) {
+	var e Explanation
+	err := c.get(ctx, "/v2.1/hosts/"+url.PathEscape(name)+"/explain", nil, &e)
+	return e.Settings, err
+}
+
 // SetHostState sets the state of a target's hosts, with the reason that users will read.
 func (c *Client) SetHostState(ctx context.Context, target string, state inventory.State, reason string) ([]Host, error) {
 	var page HostPage

@@ -15,6 +15,7 @@ import (
 type Preview struct {
 	Hosts   []string `json:"hosts" doc:"the hosts that would run it, in order"`
 	Missing []string `json:"missing,omitempty" doc:"unknown names that allow_missing left out"`
+	Refused *Problem `json:"refused,omitempty" doc:"why it would be refused: hosts in maintenance, a lease, the plugin or rights; absent when it would run"`
 }
 
 // RunPage is a page of runs, newest first.

@@ -334,6 +334,16 @@ func (f *fake) Groups(context.Context, executor.Principal) ([]*inventory.Group, 
 	return []*inventory.Group{{Name: "duts", Hosts: []string{"dut1", "dut2", "dut3"}}, {Name: "lab"}}, nil
 }
 
+func (f *fake) Explain(context.Context, executor.Principal, string) ([]inventory.Setting, error) {
+	return []inventory.Setting{{Name: "ssh.user", Value: "lab", Origin: inventory.Origin{By: "defaults", File: "inventory.yaml", Line: 3}}}, nil
+}
+
+func (f *fake) GroupUsers(context.Context, executor.Principal) (map[string][]executor.GroupUser, error) {
+	return nil, nil
+}
+
+func (f *fake) Check(context.Context, executor.Principal, executor.Request) error { return nil }
+
 func (f *fake) SetState(_ context.Context, p executor.Principal, target string, state inventory.State, reason string) ([]executor.HostStatus, error) {
 	defer f.lock(p)()
 	hosts, err := f.pick(target)

@@ -32,6 +32,7 @@ type Host struct {
 	Latency   executor.Duration `json:"latency,omitempty" doc:"of the last probe"`
 	Clock     ClockSkew         `json:"clock_skew,omitempty" doc:"its clock minus the controller's"`
 	Problem   string            `json:"problem,omitempty" doc:"why it is not reachable, with the next step"`
+	Probed    time.Time         `json:"probed,omitzero" doc:"when it was last asked how it fares, by a user or in the background"`
 }
 
 // ClockSkew is a host's clock minus the controller's, written as "-1.5s".
@@ -52,7 +53,7 @@ func hostOf(s executor.HostStatus) Host {
 		State: s.State, Reason: s.Reason, StateBy: s.StateBy, Reachable: s.Reachable, Facts: s.Facts,
 		SSH:       HostSSH{User: s.SSH.User, Port: s.SSH.Port, Jump: s.SSH.Jump},
 		Isolation: string(s.Isolation), Capacity: s.Capacity, Owner: s.Owner,
-		LastSeen: s.LastSeen, Latency: executor.Duration(s.Latency), Problem: s.Problem,
+		LastSeen: s.LastSeen, Latency: executor.Duration(s.Latency), Problem: s.Problem, Probed: s.Probed,
 	}
 	if h.SSH.Port == 0 {
 		h.SSH.Port = 22
@@ -100,13 +101,18 @@ type Group struct {
 	MaxHosts  int            `json:"max_hosts,omitempty"`
 	Owner     string         `json:"owner,omitempty"`
 	Priority  int            `json:"priority,omitempty"`
+	Users     []GroupUser    `json:"users,omitempty" doc:"who may use its hosts, by tokens and policy; shown to admins only"`
 }
 
-func groupOf(g *inventory.Group) Group {
+// GroupUser is somebody who may use the hosts of a group.
+type GroupUser = executor.GroupUser
+
+func groupOf(g *inventory.Group, users map[string][]executor.GroupUser) Group {
 	shown := Group{
 		Name: g.Name, Hosts: list(g.Hosts), Direct: list(g.Direct), Children: list(g.Children), Parents: list(g.Parents),
 		Plugins: list(g.Plugins), Tags: list(g.Tags), Vars: g.Vars,
 		Isolation: string(g.Isolation), Capacity: g.Capacity, MaxHosts: g.MaxHosts, Owner: g.Owner, Priority: g.Priority,
+		Users: users[g.Name],
 	}
 	if shown.Vars == nil {
 		shown.Vars = map[string]any{}
@@ -114,14 +120,23 @@ func groupOf(g *inventory.Group) Group {
 	return shown
 }
 
+// Explanation is how a host came by its settings.
+type Explanation struct {
+	Settings []inventory.Setting `json:"settings"`
+}
+
 // InventoryStatus tells how the inventory in use came to be and whether the
 // last edit of its file was taken.
 type InventoryStatus struct {
-	Source   string    `json:"source" doc:"file or program it is read from"`
-	Revision string    `json:"revision" doc:"hash that runs record"`
-	Loaded   time.Time `json:"loaded,omitzero"`
-	Hosts    int       `json:"hosts"`
-	Groups   int       `json:"groups"`
-	Checked  time.Time `json:"checked,omitzero" doc:"when the file was last looked at"`
-	Problem  string    `json:"problem,omitempty" doc:"why the last edit was not taken; the last good inventory is in use"`
+	Source   string              `json:"source" doc:"file or program it is read from"`
+	Revision string              `json:"revision" doc:"hash that runs record"`
+	Loaded   time.Time           `json:"loaded,omitzero"`
+	Hosts    int                 `json:"hosts"`
+	Groups   int                 `json:"groups"`
+	Checked  time.Time           `json:"checked,omitzero" doc:"when the edit that was not taken was seen"`
+	Problem  string              `json:"problem,omitempty" doc:"why the last edit was not taken; the last good inventory is in use"`
+	Problems []inventory.Problem `json:"problems,omitempty" doc:"the same, one by one, with places and lines"`
+	Warnings []inventory.Problem `json:"warnings,omitempty" doc:"suspicious things in the inventory in use"`
+	Reloads  int                 `json:"reloads" doc:"changes taken since the start"`
+	Changed  inventory.Diff      `json:"changed" doc:"the hosts that the last change added, removed and altered"`
 }

@@ -36,6 +36,7 @@ func TestMatrix(t *testing.T) {
 		{"GET", "/v2.1/runs/{id}/log", "/v2.1/runs/" + done + "/log", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/hosts", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"GET", "/v2.1/hosts/{name}", "/v2.1/hosts/red1", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/hosts/{name}/explain", "/v2.1/hosts/red1/explain", "", [5]int{200, 404, 200, 200, 200}},
 		{"PATCH", "/v2.1/hosts/{name}", "/v2.1/hosts/red1", `{"state":"active"}`, [5]int{403, 404, 403, 200, 200}},
 		{"PATCH", "/v2.1/hosts", "/v2.1/hosts?target=red1", `{"state":"active"}`, [5]int{403, 403, 403, 200, 200}},
 		{"POST", "/v2.1/hosts/probe", "", `{"target":"red1"}`, [5]int{403, 400, 200, 200, 200}},

@@ -9,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 // routes registers everything there is. Rooms that come later (reports
@@ -81,6 +82,7 @@ func (s *Server) inventoryFor(ctx context.Context, p executor.Principal) (Invent
 	}
 	groups, err := s.cfg.Executor.Groups(ctx, p)
 	status.Hosts, status.Groups, status.Source = len(hosts), len(groups), ""
+	status.Problems, status.Warnings, status.Changed = nil, nil, inventory.Diff{} // they name hosts of others
 	if status.Problem != "" {
 		status.Problem = "the last edit was not taken: ask who edits the inventory"
 	}

@@ -43,6 +43,14 @@ func (s *Server) hostRoutes() {
 			}
 			return &hostOut{hostOf(h)}, nil
 		})
+	type explainOut struct{ Body Explanation }
+	route(s, huma.Operation{OperationID: "explainHost", Method: http.MethodGet, Path: "/v2.1/hosts/{name}/explain", Summary: "Each setting of a host: where it came from and what it overrode", Tags: tags, Errors: []int{404}},
+		func(ctx context.Context, r *request, in *struct {
+			Name string `path:"name" maxLength:"255" doc:"name, address, id or uuid of a host"`
+		}) (*explainOut, error) {
+			settings, err := s.cfg.Executor.Explain(ctx, r.principal, in.Name)
+			return &explainOut{Explanation{Settings: settings}}, err
+		})
 	route(s, huma.Operation{OperationID: "setHostState", Method: http.MethodPatch, Path: "/v2.1/hosts/{name}", Summary: "Set the state of a host", Tags: tags, Errors: []int{404, 409}}, s.patchHost)
 	route(s, huma.Operation{OperationID: "setHostStates", Method: http.MethodPatch, Path: "/v2.1/hosts", Summary: "Set the state of a target's hosts", Tags: tags, Errors: []int{409}},
 		func(ctx context.Context, r *request, in *struct {
@@ -106,9 +114,13 @@ func (s *Server) groupRoutes(tags []string) {
 				return nil, err
 			}
 			some, next, err := sortedPage(all, groupOrder, in.Sort, in.Page, func(g *inventory.Group) string { return g.Name })
+			if err != nil {
+				return nil, err
+			}
+			users, err := s.cfg.Executor.GroupUsers(ctx, r.principal)
 			shown := []Group{}
 			for _, g := range some {
-				shown = append(shown, groupOf(g))
+				shown = append(shown, groupOf(g, users))
 			}
 			return &groupsOut{GroupPage{Groups: shown, Next: next}}, err
 		})
@@ -122,7 +134,8 @@ func (s *Server) groupRoutes(tags []string) {
 			}
 			for _, g := range all {
 				if g.Name == in.Name {
-					return &groupOut{groupOf(g)}, nil
+					users, err := s.cfg.Executor.GroupUsers(ctx, r.principal)
+					return &groupOut{groupOf(g, users)}, err
 				}
 			}
 			return nil, fmt.Errorf("group %q: %w (see: tfwctl groups)", in.Name, executor.ErrNotFound)

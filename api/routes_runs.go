@@ -150,6 +150,10 @@ func (s *Server) preview(ctx context.Context, r *request, req executor.Request) 
 	for _, h := range chosen.Hosts {
 		p.Hosts = append(p.Hosts, h.Name)
 	}
+	req.AdHoc = true
+	if err := s.cfg.Executor.Check(ctx, r.principal, req); err != nil {
+		p.Refused, _ = problemOf(err)
+	}
 	return &runOut{Status: http.StatusOK, Body: p}, nil
 }
 

@@ -31,6 +31,7 @@ type Executor interface {
 
 	Submit(ctx context.Context, p executor.Principal, req executor.Request) (*executor.Run, error)
 	Select(ctx context.Context, p executor.Principal, q inventory.Query) (inventory.Selection, error)
+	Check(ctx context.Context, p executor.Principal, req executor.Request) error
 	Run(ctx context.Context, p executor.Principal, id string) (*executor.Run, error)
 	Runs(ctx context.Context, p executor.Principal, f executor.RunFilter) (runs []*executor.Run, next string, err error)
 	Wait(ctx context.Context, p executor.Principal, id string) (*executor.Run, error)
@@ -42,7 +43,9 @@ type Executor interface {
 
 	Hosts(ctx context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error)
 	Host(ctx context.Context, p executor.Principal, name string) (executor.HostStatus, error)
+	Explain(ctx context.Context, p executor.Principal, host string) ([]inventory.Setting, error)
 	Groups(ctx context.Context, p executor.Principal) ([]*inventory.Group, error)
+	GroupUsers(ctx context.Context, p executor.Principal) (map[string][]executor.GroupUser, error)
 	SetState(ctx context.Context, p executor.Principal, target string, state inventory.State, reason string) ([]executor.HostStatus, error)
 	ProbeHosts(ctx context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error)
 

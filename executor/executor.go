@@ -32,6 +32,8 @@ type Config struct {
 	Grace         time.Duration // between TERM and KILL; 0 is 10 s
 	MaxOutput     int64         // bytes kept per host and run; 0 is 4 GiB
 	ArtifactLimit int64         // bytes of one artifact; 0 is 4 GiB
+	ProbeEvery    time.Duration // ask every host in the background how it fares, about so often; 0: never
+	ProbeParallel int           // hosts that are asked so at a time; 0 is 16
 }
 
 // Executor owns runs from the request to the last host's result. Safe for concurrent use.
@@ -83,6 +85,7 @@ func setDefaults(cfg *Config) {
 	orElse(&cfg.Grace, 10*time.Second)
 	orElse(&cfg.MaxOutput, 4<<30)
 	orElse(&cfg.ArtifactLimit, 4<<30)
+	orElse(&cfg.ProbeParallel, 16)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sourcegraph/conc/pool"
 
 	"tfw/inventory"
+	"tfw/plugins"
 )
 
 // healthRecord is what the last probes of a host found.
@@ -21,10 +22,12 @@ type healthRecord struct {
 	Clock     time.Duration   `json:"clock"`
 	Problem   string          `json:"problem,omitempty"`
 	Facts     json.RawMessage `json:"facts,omitempty"`
+	FactsAt   time.Time       `json:"facts_at,omitzero"`
+	Probed    time.Time       `json:"probed,omitzero"`
 }
 
 func (h healthRecord) into(s *HostStatus) {
-	s.Reachable, s.LastSeen, s.Latency, s.Clock, s.Problem = &h.Reachable, h.Seen, h.Latency, h.Clock, h.Problem
+	s.Reachable, s.LastSeen, s.Latency, s.Clock, s.Problem, s.Probed = &h.Reachable, h.Seen, h.Latency, h.Clock, h.Problem, h.Probed
 	if len(h.Facts) > 0 {
 		_ = json.Unmarshal(h.Facts, &s.Facts) // written by us
 	}
@@ -35,8 +38,8 @@ const (
 	probeTimeout = 15 * time.Second
 )
 
-// ProbeHosts asks the target's hosts now whether they answer, how fast, and what
-// their clock says. The commands change nothing on the hosts.
+// ProbeHosts asks the target's hosts now whether they answer, how fast, what
+// their clock says, and for their facts. The commands change nothing on the hosts.
 func (e *Executor) ProbeHosts(ctx context.Context, p Principal, target, where string) ([]HostStatus, error) {
 	if !p.May(Operator) {
 		return nil, fmt.Errorf("%s may not probe hosts: %w (needs the role operator)", p.Name, ErrForbidden)
@@ -48,7 +51,7 @@ func (e *Executor) ProbeHosts(ctx context.Context, p Principal, target, where st
 	found := make([]healthRecord, len(hosts))
 	workers := pool.New().WithMaxGoroutines(probeWidth)
 	for i, h := range hosts {
-		workers.Go(func() { found[i] = e.probe(ctx, h) })
+		workers.Go(func() { found[i] = e.probe(ctx, h, true) })
 	}
 	workers.Wait()
 	if err := ctx.Err(); err != nil {
@@ -67,12 +70,7 @@ func (e *Executor) storeHealth(ctx context.Context, hosts []*inventory.Host, fou
 			if _, err := get(tx, tableHealth, h.Name, &before); err != nil {
 				return err
 			}
-			now := found[i]
-			now.Facts = before.Facts
-			if now.Seen.IsZero() {
-				now.Seen = before.Seen
-			}
-			if err := put(tx, tableHealth, h.Name, now); err != nil {
+			if err := put(tx, tableHealth, h.Name, found[i].after(before)); err != nil {
 				return err
 			}
 		}
@@ -80,8 +78,20 @@ func (e *Executor) storeHealth(ctx context.Context, hosts []*inventory.Host, fou
 	})
 }
 
-// probe reaches one host and reads its clock.
-func (e *Executor) probe(ctx context.Context, h *inventory.Host) healthRecord {
+// after is a probe's record with what it did not find out anew.
+func (h healthRecord) after(before healthRecord) healthRecord {
+	if h.Facts == nil {
+		h.Facts, h.FactsAt = before.Facts, before.FactsAt
+	}
+	if h.Seen.IsZero() {
+		h.Seen = before.Seen
+	}
+	h.Probed = now()
+	return h
+}
+
+// probe reaches one host and reads its clock, and its facts when they are wanted.
+func (e *Executor) probe(ctx context.Context, h *inventory.Host, facts bool) healthRecord {
 	ctx, stop := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
 	defer stop()
 	conn, err := e.cfg.Transport.Connect(ctx, h, e.cfg.Inventory().Host)
@@ -99,7 +109,42 @@ func (e *Executor) probe(ctx context.Context, h *inventory.Host) healthRecord {
 	if seconds, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err == nil {
 		h2.Clock = clockOffset(time.Unix(seconds, 0), before.Add(took/2))
 	}
+	if facts && h.Has("linux_system") {
+		h2.Facts, h2.FactsAt = e.askFacts(ctx, conn, h), now()
+	}
 	return h2
+}
+
+// askFacts calls the method that runs use, but on a probe: nothing of it stays on
+// the host or on record. That there are none is no problem of the host's.
+func (e *Executor) askFacts(ctx context.Context, conn Conn, h *inventory.Host) json.RawMessage {
+	m, err := e.cfg.Plugins.Method("linux_system", "system_information")
+	if err != nil {
+		return nil
+	}
+	facts, err := m.Call(ctx, &probing{conn: conn, host: h}, json.RawMessage("{}"))
+	if err != nil {
+		e.log.Debug("no facts of a host", "host", h.Name, "error", err)
+		return nil
+	}
+	return facts
+}
+
+// probing is a host for a method that only looks: its scripts run without durability.
+type probing struct {
+	plugins.Remote // what is not below is not for probes
+	conn           Conn
+	host           *inventory.Host
+}
+
+func (p *probing) Host() plugins.Host {
+	return plugins.Host{Name: p.host.Name, Address: p.host.Address}
+}
+
+func (p *probing) Run(ctx context.Context, cmd plugins.Command) (plugins.Result, error) {
+	began := time.Now()
+	out, err := p.conn.Probe(ctx, string(cmd.Script))
+	return plugins.Result{Stdout: out, Started: began, Elapsed: time.Since(began)}, err
 }
 
 // clockOffset ignores what a clock of whole seconds cannot tell.
@@ -131,7 +176,7 @@ func (r *remote) learn(tx Tx) error {
 		h.Reachable, h.Problem, h.Seen = true, "", res.Finished
 	}
 	if facts {
-		h.Facts = res.Outputs
+		h.Facts, h.FactsAt = res.Outputs, res.Finished
 	}
 	return put(tx, tableHealth, res.Host, h)
 }

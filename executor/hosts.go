@@ -20,6 +20,7 @@ type HostStatus struct {
 	Latency   time.Duration  // of the last probe
 	Clock     time.Duration  // its clock minus ours
 	Problem   string         // why it is not reachable, with the next step
+	Probed    time.Time      // when it was last asked, by a user or in the background
 	Facts     map[string]any // of the last system_information
 	StateBy   string         // who set the state, "" when the file says so
 }
@@ -53,6 +54,19 @@ func (e *Executor) targets(p Principal, target, where string) ([]*inventory.Host
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	return sel.Hosts, nil
+}
+
+// Explain tells of each setting of a host where it came from and what it overrode, or gives [ErrNotFound].
+func (e *Executor) Explain(ctx context.Context, p Principal, name string) ([]inventory.Setting, error) {
+	h, err := e.Host(ctx, p, name)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := e.inventory(p).Explain(h.Name)
+	if err != nil { // a reload in between
+		return nil, fmt.Errorf("host %q: %w (see: tfwctl hosts)", name, ErrNotFound)
+	}
+	return settings, nil
 }
 
 // Host finds one by name, address, id (as digits) or uuid, or gives [ErrNotFound].
@@ -160,7 +174,7 @@ func (e *Executor) states() map[string]inventory.StateOverride {
 	all := map[string]inventory.StateOverride{}
 	err := e.view(e.background, func(tx Tx) error {
 		return rangePrefix(tx, tableStates, "", func(name string, s stateRecord) error {
-			all[name] = inventory.StateOverride{State: s.State, Reason: s.Reason}
+			all[name] = inventory.StateOverride{State: s.State, Reason: s.Reason, By: s.By, At: s.At}
 			return nil
 		})
 	})
@@ -223,7 +237,7 @@ func (e *Executor) fileWins(hosts []*inventory.Host) error {
 	inv := e.cfg.Inventory()
 	var fixed []string
 	for _, h := range hosts {
-		if file, ok := inv.Host(h.Name); ok && file.State != inventory.Active {
+		if inv.StateInFile(h.Name) {
 			fixed = append(fixed, h.Name)
 		}
 	}

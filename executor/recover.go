@@ -56,6 +56,9 @@ func (e *Executor) Recover(ctx context.Context) error {
 	}
 	e.work.Go(e.sweep)
 	e.work.Go(e.keepLeases)
+	if e.cfg.ProbeEvery > 0 {
+		e.work.Go(e.keepProbing)
+	}
 	if len(open) > 0 {
 		e.log.Info("took up unfinished runs", "count", len(open))
 	}

@@ -121,6 +121,8 @@ type lab struct {
 	inv   *inventory.Inventory
 	dir   string
 
+	probeEvery time.Duration // 0: hosts are not asked in the background
+
 	policy  atomic.Pointer[executor.Policy]
 	secrets executor.Secrets // nil: none
 }
@@ -152,7 +154,7 @@ func (l *lab) start(store executor.Store) {
 	}
 	l.Executor, err = executor.New(executor.Config{
 		Store: store, Transport: l.hosts, Plugins: reg, Artifacts: l.dir,
-		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load, Secrets: l.secrets,
+		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load, Secrets: l.secrets, ProbeEvery: l.probeEvery,
 		Log: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

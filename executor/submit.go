@@ -56,6 +56,15 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	return answer, nil
 }
 
+// Check tells why Submit would refuse the request now, nil when it would not. Nothing is stored.
+func (e *Executor) Check(_ context.Context, p Principal, req Request) error {
+	a, err := e.prepare(p, req)
+	if err != nil {
+		return err
+	}
+	return e.unleased(p, a)
+}
+
 // replayed gives the run that the request's idempotency key made before: a request
 // that is sent again gets its answer even where the inventory, a lease or a drain would refuse it now.
 func (e *Executor) replayed(ctx context.Context, p Principal, req Request) (known RunID, err error) {

@@ -49,6 +49,8 @@ type Config struct {
 	Parallel, MaxRuns        int
 	LostAfter, Grace         time.Duration
 	MaxOutput, ArtifactLimit int64
+	ProbeEvery               time.Duration // every host is asked in the background how it fares, about so often; 0: never
+	ProbeParallel            int           // hosts at a time; 0 is the executor's default
 	KeepLogs                 time.Duration // logs older than it are dropped; 0 keeps them
 	KeepLogSize              int64         // the oldest logs beyond it are dropped; 0 keeps them
 	KeepRuns                 time.Duration // done runs and unused artifacts older than it are dropped; 0 keeps them
@@ -171,6 +173,7 @@ func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,
 		Parallel: c.cfg.Parallel, MaxRuns: c.cfg.MaxRuns, LostAfter: c.cfg.LostAfter, Grace: c.cfg.Grace,
 		MaxOutput: c.cfg.MaxOutput, ArtifactLimit: c.cfg.ArtifactLimit,
+		ProbeEvery: c.cfg.ProbeEvery, ProbeParallel: c.cfg.ProbeParallel,
 	})
 	if err != nil {
 		return err
@@ -322,6 +325,7 @@ func (c *Controller) status() api.InventoryStatus {
 	return api.InventoryStatus{
 		Source: c.cfg.Inventory, Revision: s.Revision, Loaded: s.Loaded,
 		Hosts: s.Hosts, Groups: s.Groups, Checked: s.Failed, Problem: s.Error,
+		Problems: s.Problems, Warnings: s.Warnings, Reloads: s.Reloads, Changed: s.Diff,
 	}
 }
 

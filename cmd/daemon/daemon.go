@@ -121,6 +121,7 @@ func (s settings) controller(version string, log *slog.Logger) controller.Config
 		Parallel: s.Parallel, MaxRuns: s.MaxRuns, LostAfter: s.LostAfter, Grace: s.Grace,
 		MaxOutput: s.MaxOutput, ArtifactLimit: s.ArtifactLimit, KeepLogs: s.KeepLogs, KeepLogSize: s.KeepLogSize,
 		KeepRuns: s.KeepRuns, KeepRunCount: s.KeepRunCount,
+		ProbeEvery: s.ProbeEvery, ProbeParallel: s.ProbeParallel,
 	}
 }
 

@@ -35,6 +35,8 @@ type settings struct {
 	DrainTimeout  time.Duration `koanf:"drain_timeout"`
 	MaxOutput     int64         `koanf:"max_output"`
 	ArtifactLimit int64         `koanf:"artifact_limit"`
+	ProbeEvery    time.Duration `koanf:"probe_every"`
+	ProbeParallel int           `koanf:"probe_parallel"`
 	KeepLogs      time.Duration `koanf:"keep_logs"`
 	KeepLogSize   int64         `koanf:"keep_log_size"`
 	KeepRuns      time.Duration `koanf:"keep_runs"`

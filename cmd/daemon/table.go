@@ -51,6 +51,8 @@ func table() []setting {
 		{key: "drain_timeout", def: "10s", kind: span, usage: "how long a stop may take"},
 		{key: "max_output", def: "4GiB", kind: size, usage: "output kept of one host of a run"},
 		{key: "artifact_limit", def: "4GiB", kind: size, usage: "size of one artifact"},
+		{key: "probe_every", def: "5m", kind: span, usage: "every host is asked in the background how it fares, about so often; 0 is never"},
+		{key: "probe_parallel", def: "16", kind: count, usage: "hosts that are asked so at a time"},
 		{key: "keep_logs", def: "30d", kind: span, usage: "logs older than this are dropped; 0 keeps them"},
 		{key: "keep_log_size", def: "0", kind: size, usage: "the oldest logs beyond this are dropped; 0 keeps them"},
 		{key: "keep_runs", def: "90d", kind: span, usage: "ended runs, and artifacts not used for so long, are dropped; 0 keeps them"},

@@ -14,10 +14,14 @@ import (
 
 func newHosts(a *app) *cobra.Command {
 	var where string
-	var probe, names bool
+	var probe, names, tree bool
 	cmd := &cobra.Command{
 		Use: "hosts [TARGET]", Short: "List hosts and how they fare",
+		Long: `List hosts and how they fare. tfwd asks every host in the background (its setting
+probe_every); --probe asks them now. CLOCK is how far a host's clock is from the
+controller's, REASON why a host is not active, not reachable or not to be trusted with times.`,
 		Example: `  tfwctl hosts
+  tfwctl hosts --tree
   tfwctl hosts duts --where "vars.board == 'imx8'"
   tfwctl hosts duts --probe
   tfwctl hosts 'duts,!dut07' --names
@@ -49,12 +53,21 @@ func newHosts(a *app) *cobra.Command {
 			if names {
 				return a.printNames(hosts)
 			}
+			if tree {
+				groups, err := client.Groups(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.emit(treeOf(groups, hosts), func() error { return a.printTree(treeOf(groups, hosts)) })
+			}
 			return a.emit(hosts, func() error { return a.printHosts(hosts) })
 		},
 	}
 	cmd.Flags().StringVar(&where, "where", "", "only hosts for which the `EXPR`ession holds")
 	cmd.Flags().BoolVar(&probe, "probe", false, "ask them now whether they answer, and for their facts")
 	cmd.Flags().BoolVar(&names, "names", false, "only the names, one a line")
+	cmd.Flags().BoolVar(&tree, "tree", false, "below their groups, as these contain one another")
+	cmd.MarkFlagsMutuallyExclusive("names", "tree")
 	cmd.AddCommand(newHostsSet(a))
 	return cmd
 }
@@ -108,13 +121,46 @@ func namesOf(hosts []api.Host) []string {
 }
 
 func (a *app) printHosts(hosts []api.Host) error {
-	g := grid{head: []string{"NAME", "ADDRESS", "GROUPS", "PLUGINS", "STATE", "REACHABLE", "REASON"}, wide: 6}
+	g := grid{head: []string{"NAME", "ADDRESS", "GROUPS", "PLUGINS", "STATE", "REACHABLE", "SEEN", "LATENCY", "CLOCK", "REASON"}, wide: 9}
 	for _, h := range hosts {
 		reach := reachOf(h)
 		g.rows = append(g.rows, []cell{{text: h.Name}, {text: addressOf(h)}, {text: strings.Join(h.Groups, ",")},
-			{text: strings.Join(h.Plugins, ",")}, {string(h.State), hostColour(h.State)}, reach, {text: why(h)}})
+			{text: strings.Join(h.Plugins, ",")}, {string(h.State), hostColour(h.State)}, reach,
+			{text: seen(h)}, {text: latency(h)}, {text: string(h.Clock), colour: clockColour(h)}, {text: why(h)}})
 	}
-	return g.print(a, a.out)
+	return g.without("SEEN", "LATENCY", "CLOCK").print(a, a.out)
+}
+
+func seen(h api.Host) string {
+	if h.LastSeen.IsZero() {
+		return ""
+	}
+	return since(h.LastSeen)
+}
+
+func latency(h api.Host) string {
+	if h.Latency == 0 {
+		return ""
+	}
+	return short(time.Duration(h.Latency))
+}
+
+// drifted is how far a clock may be off before times in logs mislead.
+const drifted = 5 * time.Second
+
+func drift(h api.Host) time.Duration {
+	d, _ := time.ParseDuration(string(h.Clock))
+	if d.Abs() < drifted {
+		return 0
+	}
+	return d
+}
+
+func clockColour(h api.Host) string {
+	if drift(h) == 0 {
+		return ""
+	}
+	return yellow
 }
 
 func addressOf(h api.Host) string {
@@ -142,21 +188,40 @@ func hostColour(s inventory.State) string {
 }
 
 func why(h api.Host) string {
-	if h.Reason != "" {
+	d := drift(h)
+	switch {
+	case h.Reason != "" && h.StateBy != "":
+		return h.Reason + " (" + h.StateBy + ")"
+	case h.Reason != "":
 		return h.Reason
+	case h.Problem != "":
+		return h.Problem
+	case d > 0:
+		return "its clock is " + d.String() + " ahead (see to its time service)"
+	case d < 0:
+		return "its clock is " + (-d).String() + " behind (see to its time service)"
 	}
-	return h.Problem
+	return ""
 }
 
 func newHost(a *app) *cobra.Command {
-	return &cobra.Command{
+	var explain bool
+	cmd := &cobra.Command{
 		Use: "host HOST", Short: "Show all that is known of one host",
-		Example: "  tfwctl host dut07\n  tfwctl host 10.0.3.7 -o yaml",
+		Long:    "Show all that is known of one host. With --explain: each of its settings, the file and line that it came from, and what it overrode there.",
+		Example: "  tfwctl host dut07\n  tfwctl host dut07 --explain\n  tfwctl host 10.0.3.7 -o yaml",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if explain {
+				settings, err := client.Explain(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.emit(settings, func() error { return a.showSettings(settings) })
 			}
 			h, err := client.Host(cmd.Context(), args[0])
 			if err != nil {
@@ -165,6 +230,8 @@ func newHost(a *app) *cobra.Command {
 			return a.emit(h, func() error { return a.showHost(h) })
 		},
 	}
+	cmd.Flags().BoolVar(&explain, "explain", false, "tell of each setting where it came from and what it overrode")
+	return cmd
 }
 
 func (a *app) showHost(h api.Host) error {
@@ -184,10 +251,14 @@ func (a *app) showHost(h api.Host) error {
 	reach := reachOf(h)
 	a.field("reachable", p(reach.colour, reach.text))
 	a.field("problem", h.Problem)
-	if !h.LastSeen.IsZero() {
-		a.field("last seen", since(h.LastSeen)+", in "+short(time.Duration(h.Latency)))
+	a.field("last seen", seen(h))
+	a.field("latency", latency(h))
+	if h.Clock != "" {
+		a.field("clock", p(clockColour(h), string(h.Clock)+" from the controller's"))
 	}
-	a.field("clock", string(h.Clock))
+	if !h.Probed.IsZero() {
+		a.field("probed", since(h.Probed))
+	}
 	a.nested("vars", h.Vars)
 	a.nested("facts", h.Facts)
 	return nil
@@ -214,42 +285,4 @@ func (a *app) nested(name string, values map[string]any) {
 		a.printf("\n")
 		name = ""
 	}
-}
-
-func newGroups(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "groups [GROUP]", Short: "List groups and their hosts",
-		Example: "  tfwctl groups\n  tfwctl groups duts -o json",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeGroup,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			var groups []api.Group
-			var shown any
-			if len(args) == 1 {
-				g, err := client.Group(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				groups, shown = []api.Group{g}, g
-			} else {
-				if groups, err = client.Groups(cmd.Context()); err != nil {
-					return err
-				}
-				shown = groups
-			}
-			return a.emit(shown, func() error { return a.printGroups(groups) })
-		},
-	}
-}
-
-func (a *app) printGroups(groups []api.Group) error {
-	g := grid{head: []string{"NAME", "COUNT", "HOSTS", "GROUPS", "PLUGINS", "ISOLATION", "TAGS"}, wide: 2}
-	for _, gr := range groups {
-		g.rows = append(g.rows, plainRow(gr.Name, fmt.Sprint(len(gr.Hosts)), fold(gr.Hosts), strings.Join(gr.Children, ","),
-			strings.Join(gr.Plugins, ","), gr.Isolation, strings.Join(gr.Tags, ",")))
-	}
-	return g.print(a, a.out)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tfw/api"
 	"tfw/cmd/controller"
 	"tfw/inventory"
 )
@@ -88,11 +89,7 @@ func newInventoryStatus(a *app) *cobra.Command {
 				a.field("loaded", since(s.Loaded))
 				a.field("hosts", fmt.Sprint(s.Hosts))
 				a.field("groups", fmt.Sprint(s.Groups))
-				if s.Problem != "" {
-					a.printf("\n%s\n", a.painter(a.out)(red, "the last edit was not taken; the inventory above is in use"))
-					a.printf("%s\n", s.Problem)
-				}
-				return nil
+				return a.showChange(s)
 			})
 			if err == nil && s.Problem != "" {
 				return statusError(exitFailed)
@@ -100,6 +97,31 @@ func newInventoryStatus(a *app) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// showChange tells what the last edit brought, or why it was not taken.
+func (a *app) showChange(s api.InventoryStatus) error {
+	a.field("reloads", fmt.Sprint(s.Reloads))
+	for _, d := range []struct {
+		what  string
+		names []string
+	}{{"added", s.Changed.Added}, {"removed", s.Changed.Removed}, {"altered", s.Changed.Altered}} {
+		if len(d.names) > 0 {
+			a.field(d.what, fmt.Sprintf("%s (%d)", fold(d.names), len(d.names)))
+		}
+	}
+	if len(s.Warnings) > 0 {
+		a.field("warnings", fmt.Sprintf("%d (see: tfwctl inventory check)", len(s.Warnings)))
+	}
+	if s.Problem == "" {
+		return nil
+	}
+	a.printf("\n%s\n", a.painter(a.out)(red, "the edit of "+since(s.Checked)+" was not taken; the inventory above is in use"))
+	if len(s.Problems) > 0 {
+		return inventory.Problems(s.Problems).Print(a.out)
+	}
+	a.printf("%s\n", s.Problem)
+	return nil
 }
 
 func newInventoryExpand(a *app) *cobra.Command {
@@ -186,7 +208,7 @@ func (a *app) localPlugins(file string) ([]string, error) {
 func newInventoryConvert(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "convert [FILE]", Short: "Print an inventory in tfw's own format",
-		Long:    "Read an Ansible inventory (YAML, the JSON of ansible-inventory --list, or an executable that prints it), or one of tfw's own, and print it in tfw's own format.",
+		Long:    "Read an Ansible inventory (YAML, INI, the JSON of ansible-inventory --list, or an executable that prints it), or one of tfw's own, and print it in tfw's own format.",
 		Example: "  tfwctl inventory convert hosts.yml >inventory.yaml", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			inv, _, err := a.loadInventory(cmd, args)

@@ -82,13 +82,17 @@ func (a *app) preview(ctx context.Context, client *api.Client, req executor.Requ
 	if err != nil {
 		return err
 	}
-	return a.emit(p, func() error {
+	err = a.emit(p, func() error {
 		for _, h := range p.Hosts {
 			a.printf("%s\n", h)
 		}
-		a.say("%d hosts: %s; nothing was run", len(p.Hosts), fold(p.Hosts))
+		a.say("%s: %s; nothing was run", counted(len(p.Hosts), "host"), fold(p.Hosts))
 		return nil
 	})
+	if err == nil && p.Refused != nil {
+		return fmt.Errorf("it would be refused: %w", p.Refused)
+	}
+	return err
 }
 
 func (a *app) detached(run *executor.Run) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -27,6 +28,24 @@ func plainRow(texts ...string) []cell {
 		row[i] = cell{text: t}
 	}
 	return row
+}
+
+// without leaves out those of the columns named that say nothing in any row.
+func (g grid) without(names ...string) grid {
+	for _, name := range names {
+		at := slices.Index(g.head, name)
+		if at < 0 || slices.ContainsFunc(g.rows, func(row []cell) bool { return row[at].text != "" }) {
+			continue
+		}
+		g.head = slices.Delete(slices.Clone(g.head), at, at+1)
+		for i, row := range g.rows {
+			g.rows[i] = slices.Delete(row, at, at+1)
+		}
+		if at < g.wide {
+			g.wide--
+		}
+	}
+	return g
 }
 
 // print writes the grid to f. What is piped is never cut.
