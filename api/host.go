@@ -128,15 +128,27 @@ type Explanation struct {
 // InventoryStatus tells how the inventory in use came to be and whether the
 // last edit of its file was taken.
 type InventoryStatus struct {
-	Source   string              `json:"source" doc:"file or program it is read from"`
-	Revision string              `json:"revision" doc:"hash that runs record"`
-	Loaded   time.Time           `json:"loaded,omitzero"`
-	Hosts    int                 `json:"hosts"`
-	Groups   int                 `json:"groups"`
-	Checked  time.Time           `json:"checked,omitzero" doc:"when the edit that was not taken was seen"`
-	Problem  string              `json:"problem,omitempty" doc:"why the last edit was not taken; the last good inventory is in use"`
-	Problems []inventory.Problem `json:"problems,omitempty" doc:"the same, one by one, with places and lines"`
-	Warnings []inventory.Problem `json:"warnings,omitempty" doc:"suspicious things in the inventory in use"`
-	Reloads  int                 `json:"reloads" doc:"changes taken since the start"`
-	Changed  inventory.Diff      `json:"changed" doc:"the hosts that the last change added, removed and altered"`
+	Source   string         `json:"source" doc:"file or program it is read from"`
+	Revision string         `json:"revision" doc:"hash that runs record"`
+	Loaded   time.Time      `json:"loaded,omitzero"`
+	Hosts    int            `json:"hosts"`
+	Groups   int            `json:"groups"`
+	Checked  time.Time      `json:"checked,omitzero" doc:"when the edit that was not taken was seen"`
+	Problem  string         `json:"problem,omitempty" doc:"why the last edit was not taken; the last good inventory is in use"`
+	Problems []Mistake      `json:"problems,omitempty" doc:"the same, one by one, with places and lines"`
+	Warnings []Mistake      `json:"warnings,omitempty" doc:"suspicious things in the inventory in use"`
+	Reloads  int            `json:"reloads" doc:"changes taken since the start"`
+	Changed  inventory.Diff `json:"changed" doc:"the hosts that the last change added, removed and altered"`
+}
+
+// Mistake is something wrong or suspicious in an inventory file, with its place and what to do.
+type Mistake inventory.Problem
+
+// Mistakes are the API's words for problems of an inventory.
+func Mistakes(problems []inventory.Problem) []Mistake {
+	out := make([]Mistake, len(problems))
+	for i, p := range problems {
+		out[i] = Mistake(p)
+	}
+	return out
 }

@@ -325,7 +325,7 @@ func (c *Controller) status() api.InventoryStatus {
 	return api.InventoryStatus{
 		Source: c.cfg.Inventory, Revision: s.Revision, Loaded: s.Loaded,
 		Hosts: s.Hosts, Groups: s.Groups, Checked: s.Failed, Problem: s.Error,
-		Problems: s.Problems, Warnings: s.Warnings, Reloads: s.Reloads, Changed: s.Diff,
+		Problems: api.Mistakes(s.Problems), Warnings: api.Mistakes(s.Warnings), Reloads: s.Reloads, Changed: s.Diff,
 	}
 }
 

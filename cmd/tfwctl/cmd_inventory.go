@@ -118,7 +118,11 @@ func (a *app) showChange(s api.InventoryStatus) error {
 	}
 	a.printf("\n%s\n", a.painter(a.out)(red, "the edit of "+since(s.Checked)+" was not taken; the inventory above is in use"))
 	if len(s.Problems) > 0 {
-		return inventory.Problems(s.Problems).Print(a.out)
+		all := make(inventory.Problems, len(s.Problems))
+		for i, p := range s.Problems {
+			all[i] = inventory.Problem(p)
+		}
+		return all.Print(a.out)
 	}
 	a.printf("%s\n", s.Problem)
 	return nil
