@@ -131,9 +131,13 @@ func (c *Client) goesOn(ctx context.Context, id string, o LogOptions) (bool, err
 func (c *Client) RawLog(ctx context.Context, id string, o LogOptions, w io.Writer) (int64, error) {
 	tries := c.newPatience()
 	var done int64
+	coding := "zstd"
 	for {
-		n, err := c.rawOnce(ctx, id, o, done, w)
+		n, err := c.rawOnce(ctx, id, o, done, coding, w)
 		done += n
+		if n == 0 {
+			coding = "identity" // a link that breaks within every frame brings plain bytes on
+		}
 		if n > 0 {
 			tries.reset()
 		}
@@ -152,12 +156,12 @@ func (c *Client) RawLog(ctx context.Context, id string, o LogOptions, w io.Write
 }
 
 // rawOnce writes what one response holds, without the log's first skip bytes.
-func (c *Client) rawOnce(ctx context.Context, id string, o LogOptions, skip int64, w io.Writer) (int64, error) {
+func (c *Client) rawOnce(ctx context.Context, id string, o LogOptions, skip int64, coding string, w io.Writer) (int64, error) {
 	q := o.query()
 	if skip > 0 {
 		q.Set("skip", strconv.FormatInt(skip, 10))
 	}
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: q, accept: "text/plain", header: http.Header{"Accept-Encoding": {"zstd"}}})
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id) + "/log", query: q, accept: "text/plain", header: http.Header{"Accept-Encoding": {coding}}})
 	if err != nil {
 		return 0, err
 	}

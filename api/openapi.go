@@ -78,7 +78,7 @@ func codeOf(status int) string {
 }
 
 func apiConfig(version string) huma.Config {
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	for t, alias := range map[reflect.Type]reflect.Type{
 		reflect.TypeFor[executor.Duration]():  reflect.TypeFor[durationSchema](),
 		reflect.TypeFor[executor.State]():     reflect.TypeFor[stateSchema](),
@@ -100,6 +100,7 @@ func apiConfig(version string) huma.Config {
 			Info: &huma.Info{Title: "tfw", Version: version, Description: "Runs methods of plugins on the hosts of a test lab. " +
 				"Every error is a problem document (RFC 9457). Lists come in pages: pass `next` of one as `marker` of the next. " +
 				"Every answer has an `X-Request-Id`; send one to choose it."},
+			Servers:  []*huma.Server{{URL: "/", Description: "the controller that this was read from"}},
 			Security: []map[string][]string{bearer, {"token": {}}, {}},
 			Components: &huma.Components{
 				Schemas: schemas,
@@ -111,7 +112,9 @@ func apiConfig(version string) huma.Config {
 			Tags: []*huma.Tag{
 				{Name: "runs", Description: "one method on one target"}, {Name: "hosts", Description: "who there is"}, {Name: "hostkeys", Description: "how hosts are known"},
 				{Name: "catalogue", Description: "what can be run"}, {Name: "slaves", Description: "the calls that came first"},
-				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases"}, {Name: "tokens"}, {Name: "secrets"}, {Name: "artifacts"}, {Name: "controller"},
+				{Name: "testplans", Description: "many runs in the order that a plan gives them"}, {Name: "leases", Description: "who has which hosts"},
+				{Name: "tokens", Description: "who may come in"}, {Name: "secrets", Description: "what runs and the inventory name and nobody reads"}, {Name: "audit", Description: "who did what"},
+				{Name: "artifacts", Description: "files by the hash of their content"}, {Name: "controller", Description: "the controller itself"},
 			},
 		},
 		Formats:                      map[string]huma.Format{"application/json": strictJSON, "json": strictJSON},

@@ -139,6 +139,7 @@ func New(cfg Config) (*Server, error) {
 	s.api = huma.NewAPI(apiConfig(cfg.Version), adapter{s.app})
 	s.routes()
 	s.wholeRuns()
+	s.describeAll()
 	s.http = s.app.Server()
 	s.http.Handler = s.knownMethod(s.app.Handler())
 	s.http.ExpectHandler = s.expect
