@@ -1,10 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"tfw/api"
@@ -210,9 +206,8 @@ func newRerun(a *app) *cobra.Command {
 					return err
 				}
 			}
-			signals := make(chan os.Signal, 4)
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-			defer signal.Stop(signals)
+			signals, deaf := heed()
+			defer deaf()
 			client, err := a.client(cmd.Context())
 			if err != nil {
 				return err

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"tfw/api"
 	"tfw/cmd/tfwctl/gather"
@@ -29,9 +27,8 @@ func (a *app) execute(ctx context.Context, req executor.Request, f *runFlags) er
 			return err
 		}
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signals, deaf := heed()
+	defer deaf()
 	client, err := a.client(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"tfw/api"
@@ -37,8 +39,19 @@ type watch struct {
 // errLeft says that the person stopped watching; the run may go on.
 var errLeft = errors.New("left running")
 
+// heed gives the signals that a run's watcher acts on, until deaf is called. A
+// terminal that hangs up is none who wants to cancel; with nohup it is not even heard.
+func heed() (signals chan os.Signal, deaf func()) {
+	signals = make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	return signals, func() { signal.Stop(signals) }
+}
+
 // follow shows the log until the run is done. Signals: the first asks to
-// cancel, the second stops watching.
+// cancel, the second stops watching; a hang-up stops watching at once.
 func (w *watch) follow(ctx context.Context, signals <-chan os.Signal) (*executor.Run, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -75,7 +88,7 @@ func (w *watch) follow(ctx context.Context, signals <-chan os.Signal) (*executor
 				w.line.hide()
 				return nil, errors.Join(statusError(130), w.sink.close(nil))
 			}
-			if w.asked {
+			if w.asked || s == syscall.SIGHUP {
 				return nil, w.leave()
 			}
 			w.cancel(ctx, s)

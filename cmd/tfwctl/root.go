@@ -97,7 +97,7 @@ func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newExec(a), newRun(a), newPlan(a), newCp(a),
-		newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
+		newTop(a), newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
 		newLease(a), newLeases(a), newRenew(a), newRelease(a), newAudit(a),
 		newInventory(a), newHostkeys(a), newToken(a), newSecret(a), newConfig(a), newLab(a),
