@@ -15,7 +15,7 @@ import (
 	"tfw/plugins"
 )
 
-// Upload places a file. It is idempotent, so a cut only makes it begin again.
+// Upload places a file. It is idempotent, so after a cut it goes on, or begins again.
 func (r *remote) Upload(ctx context.Context, up plugins.Upload) (plugins.Transfer, error) {
 	return r.transfer(ctx, "upload", up, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return r.upload(ctx, up) })
 }
@@ -87,7 +87,7 @@ func (r *remote) insist(ctx context.Context, op *opRecord, ordinal int, do func(
 			if time.Since(away) >= r.lostAfter() {
 				return t, &outOfReachError{after: r.lostAfter().String(), err: err}
 			}
-			r.event("connection lost during the " + op.Kind + ", beginning it again: " + reason(err))
+			r.event("connection lost during the " + op.Kind + ", trying again: " + reason(err))
 			sleep(ctx, wait) // a ctx that is over ends the next round
 			wait = min(2*wait, 15*time.Second)
 		default:
@@ -112,11 +112,20 @@ func (r *remote) upload(ctx context.Context, up plugins.Upload) (plugins.Transfe
 	}
 	mode := up.Mode
 	orElse(&mode, 0o644)
-	done, err := r.conn.Put(ctx, Put{Content: content, Size: size, SHA256: sum, Dest: dest, Mode: mode, ModTime: up.ModTime, Become: become})
+	done, err := r.conn.Put(ctx, Put{Content: content, Size: size, SHA256: sum, Dest: dest, Mode: mode, ModTime: up.ModTime, Become: become, Key: r.putKey()})
 	if err != nil {
 		return plugins.Transfer{}, err
 	}
+	if done.Resumed > 0 {
+		r.event(fmt.Sprintf("%s: %d of %d bytes had arrived before, the rest was sent", done.Path, done.Resumed, size))
+	}
 	return plugins.Transfer{Path: done.Path, SHA256: sum, Bytes: size, Skipped: done.Skipped, Mode: mode, ModTime: up.ModTime}, nil
+}
+
+// putKey names the operation under way: nobody who does not know the run can guess it.
+func (r *remote) putKey() string {
+	sum := sha256.Sum256([]byte(CommandID{Run: r.a.run.ID, Host: r.p.host.Name, Ordinal: r.next - 1}.String()))
+	return hex.EncodeToString(sum[:10])
 }
 
 func (r *remote) content(ctx context.Context, up plugins.Upload) (_ io.ReaderAt, size int64, sum string, closeIt func(), err error) {

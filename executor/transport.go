@@ -100,6 +100,9 @@ type Put struct {
 	Mode    uint32
 	ModTime time.Time // zero: now
 	Become  *BecomeAs
+	// Key names the operation, for it alone. A Put whose connection broke is gone on
+	// with by another of the same Key; "" begins anew each time.
+	Key string
 }
 
 // PutResult tells what a Put did.
@@ -107,6 +110,7 @@ type PutResult struct {
 	Path    string
 	Skipped bool   // the same content was there
 	Via     string // "sftp", "exec"
+	Resumed int64  // so many bytes were there from an earlier Put of the same Key
 }
 
 // GetResult tells what a Get brought.

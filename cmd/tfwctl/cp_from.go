@@ -41,12 +41,15 @@ func (a *app) copyFrom(ctx context.Context, sources []string, dir string, f *cop
 	}
 	defer root.Close()
 	t := &tally{}
-	for _, s := range sources {
-		target, src, _ := splitRemote(s)
-		if err := fetch(ctx, client, root, target, src, f, t); err != nil {
+	b := newBar(a, nil)
+	defer b.hide()
+	for i, s := range sources {
+		b.begin(i, sources)
+		if err := a.fetch(ctx, client, root, s, f, t, b); err != nil {
 			return err
 		}
 	}
+	b.hide()
 	return t.report(a, "into "+dir, f.quiet)
 }
 
@@ -57,12 +60,13 @@ type downloadParams struct {
 	Become any    `json:"become,omitempty"`
 }
 
-func fetch(ctx context.Context, client *api.Client, root *os.Root, target, src string, f *copyFlags, t *tally) error {
+func (a *app) fetch(ctx context.Context, client *api.Client, root *os.Root, from string, f *copyFlags, t *tally, b *bar) error {
+	target, src, _ := splitRemote(from)
 	params, err := json.Marshal(downloadParams{src, f.limit, f.who()})
 	if err != nil {
 		return err
 	}
-	run, err := copyRun(ctx, client, "download", target, params, f)
+	run, err := a.copyRun(ctx, client, copyAsk{"download", target, params}, f, b)
 	if err != nil {
 		return err
 	}
@@ -72,7 +76,7 @@ func fetch(ctx context.Context, client *api.Client, root *os.Root, target, src s
 			return fmt.Errorf("outputs of %s: %w", h.Host, err)
 		}
 		name := path.Base(path.Clean("/"+src)) + "." + h.Host
-		skipped, err := bring(ctx, client, root, got, name)
+		skipped, err := bring(ctx, client, root, got, name, b)
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", src, h.Host, err)
 		}
@@ -87,15 +91,16 @@ func fetch(ctx context.Context, client *api.Client, root *os.Root, target, src s
 }
 
 // bring puts what the controller has fetched under its local name.
-func bring(ctx context.Context, client *api.Client, root *os.Root, got plugins.Transfer, name string) (skipped bool, err error) {
+func bring(ctx context.Context, client *api.Client, root *os.Root, got plugins.Transfer, name string, b *bar) (skipped bool, err error) {
 	if !got.Dir && sameContent(root, name, got.SHA256) {
 		return true, nil
 	}
-	content, _, err := client.GetArtifact(ctx, got.SHA256)
+	body, _, err := client.GetArtifact(ctx, got.SHA256)
 	if err != nil {
 		return false, err
 	}
-	defer content.Close()
+	defer body.Close()
+	content := b.more(body)
 	if got.Dir {
 		return false, unpack(root, name, content)
 	}

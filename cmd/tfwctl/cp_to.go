@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
-	"path"
-	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"tfw/api"
@@ -17,18 +18,8 @@ import (
 	"tfw/plugins"
 )
 
-// piece is one file to copy and its name on the hosts.
-type piece struct {
-	local string
-	dest  string
-	info  fs.FileInfo
-}
-
-// maxPieces bounds the files of one copy; a tree with more is for a tar archive.
-const maxPieces = 20_000
-
 func (a *app) copyTo(ctx context.Context, sources []string, target, dst string, f *copyFlags) error {
-	pieces, dirs, err := plan(sources, dst)
+	l, err := layOut(sources, dst)
 	if err != nil {
 		return err
 	}
@@ -37,17 +28,21 @@ func (a *app) copyTo(ctx context.Context, sources []string, target, dst string, 
 		return err
 	}
 	t := &tally{}
-	if len(dirs) > 0 {
-		if err := a.makeDirs(ctx, client, target, dirs, f, t); err != nil || t.verdict != executor.Passed {
+	bar := newBar(a, l.pieces)
+	defer bar.hide()
+	if len(l.dirs) > 0 {
+		if err := a.makeDirs(ctx, client, target, l.dirs, f, t, bar); err != nil || t.verdict != executor.Passed {
+			bar.hide()
 			return firstError(err, t.report(a, "to "+target, true))
 		}
 	}
-	bar := newBar(a, pieces)
-	defer bar.hide()
-	for i, p := range pieces {
+	for i, p := range l.pieces {
 		if err := a.sendPiece(ctx, client, target, p, f, t, bar, i); err != nil {
 			return err
 		}
+	}
+	if err := a.dressDirs(ctx, client, target, l.modes, f, t, bar); err != nil {
+		return err
 	}
 	bar.hide()
 	return t.report(a, "to "+target, f.quiet)
@@ -62,62 +57,15 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// plan walks the sources. A DST that ends in "/" is a directory to copy into.
-func plan(sources []string, dst string) (pieces []piece, dirs []string, err error) {
-	into := dst == "" || strings.HasSuffix(dst, "/")
-	if len(sources) > 1 && !into {
-		return nil, nil, usageError{fmt.Sprintf("several files cannot all be named %q (end it with / to copy into it)", dst)}
-	}
-	for _, src := range sources {
-		if _, _, remote := splitRemote(src); remote {
-			return nil, nil, usageError{fmt.Sprintf("%q: from hosts to hosts is not possible (copy to here first; write ./%s for a local file)", src, src)}
-		}
-		dest := dst
-		if into {
-			dest = path.Join(dst, filepath.Base(filepath.Clean(src)))
-		}
-		err := filepath.WalkDir(src, func(file string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return usageError{err.Error()}
-			}
-			rel, err := filepath.Rel(src, file)
-			if err != nil {
-				return err
-			}
-			info, err := os.Stat(file)
-			if err != nil {
-				return usageError{err.Error()}
-			}
-			name := path.Join(dest, filepath.ToSlash(rel))
-			switch {
-			case d.IsDir():
-				dirs = append(dirs, name)
-			case info.Mode().IsRegular():
-				pieces = append(pieces, piece{file, name, info})
-			default:
-				return usageError{file + ": is neither a file nor a directory"}
-			}
-			if len(pieces) > maxPieces {
-				return usageError{fmt.Sprintf("%s: more than %d files (pack them into one archive)", src, maxPieces)}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	return pieces, dirs, nil
-}
-
 // makeDirs makes every directory first, the empty ones too.
-func (a *app) makeDirs(ctx context.Context, client *api.Client, target string, dirs []string, f *copyFlags, t *tally) error {
+func (a *app) makeDirs(ctx context.Context, client *api.Client, target string, dirs []string, f *copyFlags, t *tally, b *bar) error {
 	for len(dirs) > 0 {
 		n := min(len(dirs), 500)
 		params, err := json.Marshal(execParams{Command: "cd && mkdir -p --", Args: dirs[:n], Become: f.who()})
 		if err != nil {
 			return err
 		}
-		run, err := copyRun(ctx, client, "run_shell", target, params, f)
+		run, err := a.copyRun(ctx, client, copyAsk{"run_shell", target, params}, f, b)
 		if err != nil {
 			return err
 		}
@@ -129,16 +77,53 @@ func (a *app) makeDirs(ctx context.Context, client *api.Client, target string, d
 	return nil
 }
 
-func copyRun(ctx context.Context, client *api.Client, method, target string, params json.RawMessage, f *copyFlags) (*executor.Run, error) {
-	req := executor.Request{
-		Plugin: "linux_system", Method: method, Parameters: params, Target: target, Where: f.where,
-		Options: f.options(), AdHoc: true, IdempotencyKey: rand.Text(),
+// dressDirs gives directories their modes, once nothing is put into them any more.
+func (a *app) dressDirs(ctx context.Context, client *api.Client, target string, modes map[fs.FileMode][]string, f *copyFlags, t *tally, b *bar) error {
+	for _, mode := range slices.Sorted(maps.Keys(modes)) {
+		for dirs := range slices.Chunk(modes[mode], 500) {
+			command := fmt.Sprintf("cd && chmod %04o --", mode)
+			params, err := json.Marshal(execParams{Command: command, Args: dirs, Become: f.who()})
+			if err != nil {
+				return err
+			}
+			run, err := a.copyRun(ctx, client, copyAsk{"run_shell", target, params}, f, b)
+			if err != nil {
+				return err
+			}
+			if err := t.add("chmod", run, func(executor.HostResult) error { return nil }); err != nil {
+				return err
+			}
+		}
 	}
-	run, err := client.Submit(ctx, req)
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// worthAsking is the size from which a file is not sent to a controller that has it already.
+const worthAsking = 1 << 20
+
+// hand gives the controller a file, unless it has it, and tells the file's hash. So a
+// copy that was broken off goes on with the file that it was at.
+func (a *app) hand(ctx context.Context, client *api.Client, p piece, file *os.File, b *bar, i int) (sum string, err error) {
+	if p.info.Size() >= worthAsking {
+		if sum, err = hashOf(file); err != nil {
+			return "", err
+		}
+		if content, size, err := client.GetArtifact(ctx, sum); err == nil {
+			b.skip(size)
+			return sum, content.Close()
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return "", err
+		}
 	}
-	return client.Wait(ctx, string(run.ID))
+	stored, err := client.PutArtifact(ctx, b.count(i, file))
+	return stored.SHA256, err
+}
+
+func hashOf(r io.Reader) (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, r)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // uploadParams are those of linux_system.upload.
@@ -156,7 +141,7 @@ func (a *app) sendPiece(ctx context.Context, client *api.Client, target string, 
 		return err
 	}
 	defer file.Close()
-	stored, err := client.PutArtifact(ctx, b.count(i, file))
+	sum, err := a.hand(ctx, client, p, file, b, i)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.local, err)
 	}
@@ -164,12 +149,11 @@ func (a *app) sendPiece(ctx context.Context, client *api.Client, target string, 
 	if mode == "" {
 		mode = fmt.Sprintf("%04o", p.info.Mode().Perm())
 	}
-	params, err := json.Marshal(uploadParams{stored.SHA256, p.dest, mode, p.info.ModTime().UTC(), f.who()})
+	params, err := json.Marshal(uploadParams{sum, p.dest, mode, p.info.ModTime().UTC(), f.who()})
 	if err != nil {
 		return err
 	}
-	b.waiting(i)
-	run, err := copyRun(ctx, client, "upload", target, params, f)
+	run, err := a.copyRun(ctx, client, copyAsk{"upload", target, params}, f, b)
 	if err != nil {
 		return err
 	}

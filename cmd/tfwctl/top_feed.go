@@ -38,6 +38,7 @@ func startTopFeed(ctx context.Context, client *api.Client, delay time.Duration) 
 	f := &topFeed{client: client, delay: delay, updates: make(chan func(*topModel)), panics: make(chan topPanic, 8), kick: make(chan struct{}, 1)}
 	f.do(func() { f.poll(ctx, f.delay, f.askRuns) })
 	f.do(func() { f.poll(ctx, 5*f.delay, f.askHosts) })
+	f.do(func() { f.poll(ctx, f.delay, f.askRun()) })
 	f.do(func() { f.followLog(ctx) })
 	return f
 }
@@ -92,12 +93,12 @@ func (f *topFeed) poll(ctx context.Context, every time.Duration, ask func(ctx co
 	}
 }
 
-// once asks once, and tells the answer or the trouble.
+// once asks once, and tells the answer or the trouble; neither when nothing was asked.
 func (f *topFeed) once(ctx context.Context, ask func(ctx context.Context) (func(*topModel), error)) {
 	short, done := context.WithTimeout(ctx, topPatience)
 	update, err := ask(short)
 	done()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || update == nil && err == nil {
 		return
 	}
 	f.tell(ctx, func(m *topModel) {
@@ -122,6 +123,22 @@ const topRuns = 60
 func (f *topFeed) askRuns(ctx context.Context) (func(*topModel), error) {
 	runs, _, err := f.client.Runs(ctx, executor.RunFilter{Limit: topRuns})
 	return func(m *topModel) { m.setRuns(runs) }, err
+}
+
+// askRun looks at the run that is selected, until it is done.
+func (f *topFeed) askRun() func(ctx context.Context) (func(*topModel), error) {
+	var known *executor.Run
+	return func(ctx context.Context) (func(*topModel), error) {
+		id := f.wanted().run
+		if id == "" || known != nil && known.ID == id && known.State == executor.Done {
+			return nil, nil // nothing was asked
+		}
+		run, err := f.client.Run(ctx, string(id))
+		if err == nil {
+			known = run
+		}
+		return func(m *topModel) { m.detail = run }, err
+	}
 }
 
 func (f *topFeed) askHosts(ctx context.Context) (func(*topModel), error) {

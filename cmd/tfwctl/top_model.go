@@ -13,7 +13,8 @@ import (
 type topModel struct {
 	server  string
 	hosts   []api.Host
-	runs    []*executor.Run
+	runs    []*executor.Run // as lists have them, without hosts
+	detail  *executor.Run   // the selected one with its hosts, once it is known
 	lost    time.Time // when the controller stopped answering; zero: it answers
 	trouble string
 	notice  string // about the last key
@@ -57,6 +58,14 @@ func (m *topModel) run() *executor.Run {
 		return m.runs[i]
 	}
 	return nil
+}
+
+// whole is the selected run with its hosts, nil while it is not known.
+func (m *topModel) whole() *executor.Run {
+	if m.detail == nil || m.detail.ID != m.selected {
+		return nil
+	}
+	return m.detail
 }
 
 func (m *topModel) at() int {
@@ -183,7 +192,7 @@ func (m *topModel) typeHost(k screen.Key) {
 }
 
 func (m *topModel) pickHost(name string) {
-	r := m.run()
+	r := m.whole()
 	known := func(h executor.HostResult) bool { return h.Host == name }
 	if name != "" && (r == nil || !slices.ContainsFunc(r.Hosts, known)) {
 		m.notice = name + ": no host of this run"

@@ -138,7 +138,7 @@ func (m *topModel) keysBar(g *screen.Grid, row int) {
 	case m.typing:
 		text = " host (empty: all, esc: back): " + m.typed + "_"
 	case m.asking && r != nil:
-		text = fmt.Sprintf(" cancel run %s on %s? y/n", r.ID, counted(len(r.Hosts), "host"))
+		text = fmt.Sprintf(" cancel run %s on %s? y/n", r.ID, counted(r.HostCount, "host"))
 	case m.notice != "":
 		text = " " + safe(m.notice)
 	case width < 60:

@@ -157,7 +157,7 @@ func foldedRow(what, colour string, hosts []string, why string) topRow {
 
 // resultRows are the hosts of the selected run, those that fare alike in one row.
 func (m *topModel) resultRows(now time.Time) []topRow {
-	r := m.run()
+	r := m.whole()
 	if r == nil {
 		return nil
 	}

@@ -20,6 +20,7 @@ case $1 in /*) d=$1;; "~/"*) d=$HOME/${1#"~/"};; *) d=$HOME/$1;; esac
 b=${d##*/}; [ "${#b}" -lt 200 ] || b=tfw
 t=${d%/*}/.$b.tfw-$2
 say path "$d"; say temp "$t"
+[ ! -f "$t" ] || [ -L "$t" ] || [ ! -O "$t" ] || say have "$(wc -c <"$t")"
 [ ! -d "$d" ] || { say no "it is a directory: name the file"; exit 1; }
 [ -d "${d%/*}/" ] || { say no "no such directory: ${d%/*}"; exit 1; }
 sum() { if command -v sha256sum >/dev/null 2>&1; then s=$(sha256sum <"$1") || return; s=${s%% *}
@@ -32,13 +33,13 @@ if [ -n "$3" ] && [ -f "$d" ] && [ ! -L "$d" ] && [ -r "$d" ] && sum "$d" && [ "
 
 // tidyScript removes what uploads to the same place left that were cut off with
 // their host, a day ago or more.
-const tidyScript = `for f in "${d%/*}/.$b.tfw-"*; do [ -f "$f" ] && [ -n "$(find "$f" -mtime +0 2>/dev/null)" ] && rm -f "$f"; done
+const tidyScript = `for f in "${d%/*}/.$b.tfw-"*; do [ "$f" != "$t" ] && [ -f "$f" ] && [ -n "$(find "$f" -mtime +0 2>/dev/null)" ] && rm -f "$f"; done
 :
 `
 
 // placeScript turns the whole temporary file into the destination. $6 is the size.
 const placeScript = `n1=$(wc -c <"$t") && [ "$n1" -eq "$6" ] || { rm -f "$t"; say no "only $n1 of $6 bytes arrived"; exit 1; }
-if [ -n "$3" ]; then sum "$t"; say sum "$s"; [ "$s" = "$3" ] || [ "$s" = unknown ] || { rm -f "$t"; say no "the content was damaged on its way"; exit 1; }; fi
+if [ -n "$3" ]; then sum "$t"; say sum "$s"; [ "$s" = "$3" ] || [ "$s" = unknown ] || { rm -f "$t"; say damaged; exit 1; }; fi
 dress "$t" "" "" "$4" "$5" || { rm -f "$t"; exit 1; }
 sync "$t" 2>/dev/null
 mv -f "$t" "$d" || { rm -f "$t"; exit 1; }
@@ -47,7 +48,7 @@ say done
 
 // catScript receives the content on stdin. A cut connection is an early end of it, which the size tells.
 const catScript = `trap 'rm -f "$t"' HUP INT TERM
-set -C; cat >"$t" || { rm -f "$t"; exit 1; }; set +C
+rm -f "$t"; set -C; cat >"$t" || { rm -f "$t"; exit 1; }; set +C
 `
 
 // Put implements executor.Conn.
@@ -61,6 +62,9 @@ func (c *conn) put(ctx context.Context, put executor.Put) (executor.PutResult, e
 		return executor.PutResult{}, because(executor.ErrRefused, "", "%q names no file", put.Dest)
 	}
 	p := &upload{conn: c, put: put, id: strings.ToLower(nonce())}
+	if put.Key != "" {
+		p.id = put.Key
+	}
 	if put.Size <= smallPut {
 		return p.byExec(ctx)
 	}
@@ -82,6 +86,7 @@ type upload struct {
 	put    executor.Put
 	id     string
 	temp   string // beside the destination, as the host said
+	have   int64  // bytes of it, left by an earlier Put of the same Key
 	result executor.PutResult
 }
 
@@ -116,6 +121,9 @@ func (p *upload) byExec(ctx context.Context) (executor.PutResult, error) {
 	return p.result, err
 }
 
+// errDamagedOnWay says that what arrived is not what was sent.
+var errDamagedOnWay = errors.New("the content was damaged on its way")
+
 // ask runs one of the scripts and notes what all of them say.
 func (p *upload) ask(ctx context.Context, text string, content io.Reader) (*reply, error) {
 	r, err := p.conn.script(ctx, script{text: text, args: p.args(), become: p.put.Become, stdin: content})
@@ -125,7 +133,13 @@ func (p *upload) ask(ctx context.Context, text string, content io.Reader) (*repl
 	if path, ok := r.words["path"]; ok {
 		p.result.Path, p.temp = path, r.words["temp"]
 	}
+	if text, ok := r.words["have"]; ok && p.put.Key != "" {
+		p.have, _ = strconv.ParseInt(strings.TrimSpace(text), 10, 64) // what is no number is nothing to build on
+	}
 	_, p.result.Skipped = r.words["same"]
+	if _, ok := r.words["damaged"]; ok {
+		return r, because(executor.ErrRefused, "put it again", "%w", errDamagedOnWay)
+	}
 	if why, ok := r.words["no"]; ok {
 		return r, because(executor.ErrRefused, "", "%s", why)
 	}

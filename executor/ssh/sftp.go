@@ -46,10 +46,33 @@ func (p *upload) bySFTP(ctx context.Context) error {
 	}
 	defer s.Close() // ends client too: it reads from the session
 	p.result.Via = "sftp"
-	if err := p.send(client); err != nil {
-		p.abandon()
+	if p.resumable() {
+		err := p.arrive(ctx, client, s, max(p.have-inFlight, 0))
+		if !errors.Is(err, errDamagedOnWay) {
+			return err
+		}
+		p.have = 0 // what was there was not ours to build on
+	}
+	return p.arrive(ctx, client, s, 0)
+}
+
+// inFlight is more than SFTP writes side by side: so far before the end of what
+// arrived, nothing is missing in between. The hash tells in any case.
+const inFlight = 8 << 20
+
+func (p *upload) resumable() bool {
+	return p.have > inFlight && p.have <= p.put.Size && p.put.SHA256 != ""
+}
+
+// arrive sends the content from a byte on, and puts it in its place.
+func (p *upload) arrive(ctx context.Context, client *sftp.Client, s *session, from int64) error {
+	if err := p.send(client, from); err != nil {
+		if p.put.Key == "" || !s.link.broken() {
+			p.abandon()
+		}
 		return p.sendError(ctx, s, err)
 	}
+	p.result.Resumed = from
 	r, err := p.ask(ctx, whereScript+placeScript, nil)
 	if p.result.Skipped {
 		p.abandon() // somebody else placed the same in the meantime
@@ -70,8 +93,8 @@ func (p *upload) sendError(ctx context.Context, s *session, err error) error {
 	return because(executor.ErrRefused, "", "%w", err)
 }
 
-func (p *upload) send(client *sftp.Client) error {
-	f, err := client.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+func (p *upload) send(client *sftp.Client, from int64) error {
+	f, err := p.openTemp(client, from)
 	if err != nil {
 		return err
 	}
@@ -80,11 +103,11 @@ func (p *upload) send(client *sftp.Client) error {
 		return err
 	}
 	// A SectionReader tells its size: without it pkg/sftp sends one packet at a time.
-	n, err := f.ReadFrom(io.NewSectionReader(p.put.Content, 0, p.put.Size))
+	n, err := f.ReadFrom(io.NewSectionReader(p.put.Content, from, p.put.Size-from))
 	if err != nil {
 		return err
 	}
-	if n != p.put.Size {
+	if n != p.put.Size-from {
 		return io.ErrUnexpectedEOF
 	}
 	if _, can := client.HasExtension("fsync@openssh.com"); can {
@@ -93,6 +116,24 @@ func (p *upload) send(client *sftp.Client) error {
 		}
 	}
 	return f.Close()
+}
+
+// openTemp opens the temporary file: a new one, or what an earlier Put has left, at a byte.
+func (p *upload) openTemp(client *sftp.Client, from int64) (*sftp.File, error) {
+	if from == 0 {
+		if p.put.Key != "" {
+			_ = client.Remove(p.temp) // of an earlier Put; most often there is none
+		}
+		return client.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	}
+	f, err := client.OpenFile(p.temp, os.O_WRONLY)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // abandon removes what was sent. It does not make the caller wait, whose context

@@ -19,6 +19,8 @@ type Pty struct {
 	master *os.File
 	slave  *os.File // kept open, so that the terminal's settings can be read after the program has ended
 	done   chan struct{}
+	// drained is closed when all that the program has sent was read: Wait sends a NUL after it.
+	drained chan struct{}
 
 	mu   sync.Mutex
 	sent bytes.Buffer
@@ -43,7 +45,7 @@ func StartPty(cmd *exec.Cmd, width, height int) (*Pty, error) {
 	}
 	cmd.ExtraFiles = append(cmd.ExtraFiles, slave)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2 + len(cmd.ExtraFiles)}
-	p := &Pty{Cmd: cmd, master: master, slave: slave, done: make(chan struct{}), eye: NewEmulator(width, height)}
+	p := &Pty{Cmd: cmd, master: master, slave: slave, done: make(chan struct{}), drained: make(chan struct{}), eye: NewEmulator(width, height)}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, master.Close(), slave.Close())
 	}
@@ -58,7 +60,7 @@ func Open(width, height int) (*os.File, *Pty, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Pty{master: master, slave: slave, done: make(chan struct{}), eye: NewEmulator(width, height)}
+	p := &Pty{master: master, slave: slave, done: make(chan struct{}), drained: make(chan struct{}), eye: NewEmulator(width, height)}
 	go p.read()
 	return slave, p, nil
 }
@@ -90,10 +92,15 @@ func (p *Pty) read() {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := p.master.Read(b)
+		got, last := bytes.CutSuffix(b[:n], []byte{0})
 		p.mu.Lock()
-		p.sent.Write(b[:n])
-		_, _ = p.eye.Write(b[:n]) // it takes everything
+		p.sent.Write(got)
+		_, _ = p.eye.Write(got) // it takes everything
 		p.mu.Unlock()
+		if last {
+			close(p.drained)
+			return
+		}
 		if err != nil {
 			return
 		}
@@ -168,6 +175,10 @@ func (p *Pty) Wait(patience time.Duration) (int, error) {
 		<-ended
 		return -1, fmt.Errorf("%s: not ended within %s", p.Cmd.Path, patience)
 	}
+	if _, err := p.slave.Write([]byte{0}); err != nil {
+		return -1, err
+	}
+	<-p.drained
 	if s, ok := p.Cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		return 128 + int(s.Signal()), nil
 	}
