@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -91,7 +90,7 @@ func (s *sink) keep(stream Stream, offset int64, data []byte) error {
 	var entries []Entry
 	for part := range slices.Chunk(kept, chunkSize) {
 		entries = append(entries, Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset,
-			Data: bytes.Clone(part), Quiet: s.x.cmd.Quiet})
+			Data: part, Quiet: s.x.cmd.Quiet})
 		offset += int64(len(part))
 	}
 	if len(entries) > 0 {

@@ -23,7 +23,7 @@ type Store interface {
 	View(ctx context.Context, fn func(tx Tx) error) error
 
 	// Append queues log entries in order, setting nothing of them but Seq; it blocks
-	// while the queue is full. They become durable together, within some 50 ms, or with the caller's next Update.
+	// while the queue is full. The data is the caller's again when it returns. They become durable together, within some 50 ms, or with the caller's next Update.
 	// A chunk that overlaps what the log already holds of its stream is trimmed; a gap is ErrGap.
 	// (Event entries have no offset and are never trimmed.)
 	Append(ctx context.Context, entries ...Entry) error

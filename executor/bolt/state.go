@@ -30,7 +30,9 @@ const reserveStep = 1 << 20
 var errNotOurs = errors.New("this is no database of tfw")
 
 // migrations bring a state.db of the format in the key to the next one.
-var migrations = map[uint64]func(*bbolt.Tx) error{}
+var migrations = map[uint64]func(*bbolt.Tx) error{
+	1: func(*bbolt.Tx) error { return nil }, // 2 knows one more codec in the log: nothing to change, but an older tfw must not read it
+}
 
 // openState opens or, in an empty directory, makes state.db.
 func openState(dir string, unclean bool) (*bbolt.DB, error) {
