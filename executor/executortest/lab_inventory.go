@@ -79,9 +79,11 @@ func (l *Lab) inventoryHosts(group, indent string) string {
 		if group == "" {
 			extra = ", plugins: [" + strings.Join(rolesOf(group), ", ") + "]"
 		}
-		if group == "duts" { // something for --where to look at
-			extra = fmt.Sprintf(", vars: {board: %s}", board(h.host.Name))
+		vars := fmt.Sprintf("home: %q", h.home) // sshd starts commands in the account's own directory, which all hosts share
+		if group == "duts" {                    // something for --where to look at
+			vars = fmt.Sprintf("board: %s, ", board(h.host.Name)) + vars
 		}
+		extra += ", vars: {" + vars + "}"
 		fmt.Fprintf(&b, "%s%s: {address: %s%s}\n", indent, h.host.Name, h.host.Address, extra)
 	}
 	return b.String()

@@ -36,12 +36,12 @@ steps:
 		more, extra, _ := strings.Cut(more, "|")
 		fmt.Fprintf(&b, "  %s: {uses: %s, on: %s, needs: [%s], %s with: {command: %q%s}}\n", name, uses, on, needs, more, with, extra)
 	}
-	step("make", "b", "", "timeout: 3m, |, artifacts: [out.$T]", `echo made >~/out.${{ params.tag }}`)
+	step("make", "b", "", "timeout: 3m, |, cwd: '${{ host.vars.home }}', artifacts: ['out.$T']", `echo made >~/out.${{ params.tag }}`)
 	text := strings.ReplaceAll(b.String(), "out.$T", "out.${{ params.tag }}")
 	b.Reset()
 	b.WriteString(text)
-	fmt.Fprintf(&b, "  install: {uses: deploy.install, on: d, needs: [make], with: {artifact: \"${{ steps.make.outputs.artifacts['out.' + params.tag] }}\", dest: \"app.${{ params.tag }}\", activate: \"echo install >>~/marks.${{ params.tag }}\"}}\n")
-	for i := range 6 { // a fan, and a chain host by host
+	fmt.Fprintf(&b, "  install: {uses: deploy.install, on: d, needs: [make], with: {artifact: \"${{ steps.make.outputs.artifacts['out.' + params.tag] }}\", dest: \"${{ host.vars.home }}/app.${{ params.tag }}\", activate: \"echo install >>~/marks.${{ params.tag }}\"}}\n")
+	for i := range 8 { // a fan, and a chain host by host
 		step(fmt.Sprintf("fan%d", i), "d", "install", "", "true")
 	}
 	step("chain0", "d", "install", "per_host: true,", "true")
@@ -58,7 +58,7 @@ steps:
 	step("joined", "b", "cells, rolling, again, excused, chain5", "", "true")
 	step("serve", "b", "install", "sync: m,", "set -e; tfw-sync set k ${{ params.tag }}; tfw-sync x; tfw-sync y")
 	step("call", "d", "install", "sync: m,", "set -e; v=$(tfw-sync get k); tfw-sync x; echo $v; tfw-sync y")
-	step("keep", "d", "fan5", "|, artifacts: [log.$T]", "echo $LAB_HOST >log.${{ params.tag }}")
+	step("keep", "d", "fan5", "|, cwd: '${{ host.vars.home }}', artifacts: ['log.$T']", "echo $LAB_HOST >~/log.${{ params.tag }}")
 	text = strings.ReplaceAll(b.String(), "log.$T", "log.${{ params.tag }}")
 	b.Reset()
 	b.WriteString(text)
@@ -76,7 +76,8 @@ func (d *daemon) picture(ctx context.Context, lab *executortest.Lab, p testPlan,
 	for _, s := range p.Steps {
 		seen["step "+s.Name] = string(s.Verdict)
 		for _, c := range s.Cells {
-			for n, id := range c.Runs {
+			attempts := map[string]int{}
+			for _, id := range c.Runs {
 				run, err := d.wait(ctx, id)
 				if err != nil {
 					return nil, err
@@ -88,7 +89,8 @@ func (d *daemon) picture(ctx context.Context, lab *executortest.Lab, p testPlan,
 					}
 					_ = json.Unmarshal(r.Outputs, &out) // none: nothing to compare
 					text := fmt.Sprintf("%s %d %s %v", r.Verdict, r.StdoutBytes, out.Stdout, out.Artifacts)
-					seen[fmt.Sprintf("%s[%s] %s %d", s.Name, c.Cell, r.Host, n)] = strings.ReplaceAll(text, tag, "TAG")
+					attempts[r.Host]++
+					seen[fmt.Sprintf("%s[%s] %s %d", s.Name, c.Cell, r.Host, attempts[r.Host])] = strings.ReplaceAll(text, tag, "TAG")
 				}
 			}
 		}
