@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -32,9 +33,11 @@ func (c *Client) CheckTestplan(ctx context.Context, s plan.Submission) (PlanSumm
 	return p, c.json(ctx, call{method: http.MethodPost, path: "/v2.1/testplans/check", body: s}, &p)
 }
 
-// Testplans lists test plans, newest first, and the marker of the next page, "" at the end.
-func (c *Client) Testplans(ctx context.Context, limit int, marker string) (all []plan.TestPlan, next string, err error) {
+// Testplans lists test plans, newest first, and the marker of the next page, "" at the end; with
+// a name only those of that name.
+func (c *Client) Testplans(ctx context.Context, name string, limit int, marker string) (all []plan.TestPlan, next string, err error) {
 	q := url.Values{}
+	set(q, "name", name)
 	set(q, "marker", marker)
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
@@ -127,3 +130,100 @@ func (c *Client) changedTestplan(ctx context.Context, id, known string) (*plan.T
 }
 
 func testplanPath(id string) string { return "/v2.1/testplans/" + url.PathEscape(id) }
+
+// ResultsOptions select rows of results. The zero value is all of them.
+type ResultsOptions struct {
+	plan.RowFilter
+	Output bool // with the end of the log of what did not pass
+}
+
+func (o ResultsOptions) query() url.Values {
+	q := url.Values{}
+	set(q, "step", o.Step)
+	set(q, "cell", o.Cell)
+	set(q, "host", o.Host)
+	set(q, "verdict", string(o.Verdict))
+	if o.Bad {
+		q.Set("failed", "true")
+	}
+	if o.Output {
+		q.Set("output", "true")
+	}
+	return q
+}
+
+// TestplanResults gives all rows of a test plan that the options select.
+func (c *Client) TestplanResults(ctx context.Context, id string, o ResultsOptions) (Results, error) {
+	return c.results(ctx, testplanPath(id), o)
+}
+
+// RunResults gives all rows of a run that the options select.
+func (c *Client) RunResults(ctx context.Context, id string, o ResultsOptions) (Results, error) {
+	return c.results(ctx, runPath(id), o)
+}
+
+func (c *Client) results(ctx context.Context, path string, o ResultsOptions) (all Results, err error) {
+	q := o.query()
+	q.Set("limit", "10000")
+	rows, err := pages(func(marker string) ([]plan.Row, string, error) {
+		set(q, "marker", marker)
+		var page Results
+		err := c.get(ctx, path+"/results", q, &page)
+		all = page
+		return page.Rows, page.Next, err
+	})
+	all.Rows, all.Next = rows, ""
+	return all, err
+}
+
+// TestplanReport writes the results of a test plan as "junit" or "tap". When it fails, what was written is no report.
+func (c *Client) TestplanReport(ctx context.Context, id, format string, o ResultsOptions, w io.Writer) error {
+	return c.report(ctx, testplanPath(id), format, o, w)
+}
+
+// RunReport is TestplanReport for a run.
+func (c *Client) RunReport(ctx context.Context, id, format string, o ResultsOptions, w io.Writer) error {
+	return c.report(ctx, runPath(id), format, o, w)
+}
+
+func (c *Client) report(ctx context.Context, path, format string, o ResultsOptions, w io.Writer) error {
+	q := o.query()
+	q.Set("format", format)
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: path + "/results", query: q, accept: "*/*"})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err = io.Copy(errWriter{w}, resp.Body); err != nil {
+		var failed *writeError
+		if errors.As(err, &failed) {
+			return failed.err
+		}
+		return &unreachable{server: c.shown, err: fmt.Errorf("results: %w", err)}
+	}
+	return nil
+}
+
+// CompareTestplan sets a test plan beside another, or with "" beside the one of the same name before it.
+func (c *Client) CompareTestplan(ctx context.Context, id, with string) (*plan.Comparison, error) {
+	q := url.Values{}
+	set(q, "with", with)
+	got := &plan.Comparison{}
+	return got, c.get(ctx, testplanPath(id)+"/compare", q, got)
+}
+
+// TestplanHistory tells which cases are flaky over the newest test plans of the same name; last 0 is 30 of them.
+func (c *Client) TestplanHistory(ctx context.Context, id string, last int) (*plan.History, error) {
+	q := url.Values{}
+	if last > 0 {
+		q.Set("last", strconv.Itoa(last))
+	}
+	got := &plan.History{}
+	return got, c.get(ctx, testplanPath(id)+"/history", q, got)
+}
+
+// TestplanSchema gives the JSON Schema of plan files, with the controller's plugins.
+func (c *Client) TestplanSchema(ctx context.Context) (json.RawMessage, error) {
+	var doc json.RawMessage
+	return doc, c.get(ctx, "/v2.1/testplan.schema.json", nil, &doc)
+}

@@ -4,8 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"tfw/executor"
 )
@@ -69,6 +72,11 @@ func (e *LogEntry) UnmarshalJSON(b []byte) error {
 	}
 	*e = LogEntry{Seq: w.Seq, Time: w.Time, Host: w.Host, Command: w.Command, Stream: w.Stream, Offset: w.Offset, Data: data, Quiet: w.Quiet}
 	return nil
+}
+
+// Schema describes the wire form.
+func (LogEntry) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[wireEntry](), true, "LogEntry")
 }
 
 func entryOf(e executor.Entry) LogEntry {

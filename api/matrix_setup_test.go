@@ -1,9 +1,7 @@
 package api_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -37,57 +35,6 @@ groups:
       blue[1-2]: {address: "127.0.0.[31-32]"}
 `
 
-// talkers is a transport whose hosts say their name and end.
-type talkers struct{}
-
-func (talkers) Connect(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
-	return talker{h.Name}, nil
-}
-func (talkers) ScanKeys(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) ([]executor.HostKey, error) {
-	return []executor.HostKey{{Host: h.Name, Fingerprint: "SHA256:" + h.Name}}, nil
-}
-func (talkers) PinnedKeys(h *inventory.Host, _ func(string) (*inventory.Host, bool)) ([]executor.HostKey, error) {
-	return []executor.HostKey{{Host: h.Name, Fingerprint: "SHA256:" + h.Name}}, nil
-}
-func (talkers) PinKeys(*inventory.Host, func(string) (*inventory.Host, bool), []executor.HostKey, bool) (string, int, error) {
-	return "/known_hosts", 1, nil
-}
-func (talkers) Stats() executor.PoolStats { return executor.PoolStats{} }
-func (talkers) Close() error              { return nil }
-
-type talker struct{ host string }
-
-func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from executor.Offsets, _ bool, s executor.Sink) (executor.End, error) {
-	if err := s.Started(executor.Started{}); err != nil {
-		return executor.End{}, err
-	}
-	if strings.Contains(string(cmd.Script), "stay") {
-		<-ctx.Done()
-		return executor.End{}, ctx.Err()
-	}
-	out := "this is " + c.host + "\n"
-	if err := s.Bytes(executor.Stdout, from.Stdout, []byte(out[from.Stdout:])); err != nil {
-		return executor.End{}, err
-	}
-	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
-}
-func (talker) Acknowledge(...executor.CommandID) {}
-func (talker) Kill(context.Context, executor.CommandID, *executor.BecomeAs, time.Duration) (executor.KillReport, error) {
-	return executor.KillReport{Killed: 1}, nil
-}
-func (talker) Strays(context.Context) ([]executor.Stray, error) { return nil, nil }
-func (talker) Probe(context.Context, string) ([]byte, error) {
-	return fmt.Appendf(nil, "%d\n", time.Now().Unix()), nil
-}
-func (talker) Put(context.Context, executor.Put) (executor.PutResult, error) {
-	return executor.PutResult{}, nil
-}
-func (talker) Get(context.Context, string, *executor.BecomeAs, io.Writer) (executor.GetResult, error) {
-	return executor.GetResult{}, nil
-}
-func (talker) Info() executor.HostInfo { return executor.HostInfo{BootID: "b", Durable: true} }
-func (talker) Release()                {}
-
 // teams is a controller for two teams, over TCP.
 type teams struct {
 	t      *testing.T
@@ -110,7 +57,7 @@ func newTeams(t *testing.T) *teams {
 		t.Fatal(err)
 	}
 	store := executortest.NewMemory()
-	x, err := executor.New(executor.Config{Store: store, Transport: talkers{}, Plugins: registry, Artifacts: t.TempDir(), Secrets: executortest.NewSecrets(),
+	x, err := executor.New(executor.Config{Store: store, Transport: api.Talkers{}, Plugins: registry, Artifacts: t.TempDir(), Secrets: executortest.NewSecrets(),
 		Inventory: func() *inventory.Inventory { return inv }})
 	if err != nil {
 		t.Fatal(err)

@@ -58,9 +58,15 @@ func TestMatrix(t *testing.T) {
 		{"POST", "/v2.1/testplans", "", onePlan, [5]int{403, 400, 202, 202, 202}},
 		{"POST", "/v2.1/testplans/check", "", onePlan, [5]int{200, 400, 200, 200, 200}},
 		{"GET", "/v2.1/testplans", "", "", [5]int{200, 200, 200, 200, 200}},
-		{"GET", "/v2.1/testplans/{id}", "/v2.1/testplans/" + planned, "", [5]int{404, 404, 404, 404, 200}},
-		{"POST", "/v2.1/testplans/{id}/cancel", "/v2.1/testplans/" + planned + "/cancel", "", [5]int{403, 404, 404, 404, 409}},
-		{"POST", "/v2.1/testplans/{id}/resume", "/v2.1/testplans/" + planned + "/resume", "", [5]int{404, 404, 404, 404, 202}},
+		{"GET", "/v2.1/testplans/{id}", "/v2.1/testplans/" + planned, "", [5]int{200, 404, 200, 200, 200}},
+		{"POST", "/v2.1/testplans/{id}/cancel", "/v2.1/testplans/" + planned + "/cancel", "", [5]int{403, 404, 409, 409, 409}},
+		{"POST", "/v2.1/testplans/{id}/resume", "/v2.1/testplans/" + planned + "/resume", "", [5]int{403, 404, 202, 202, 202}},
+		{"GET", "/v2.1/testplans/{id}/results", "/v2.1/testplans/" + planned + "/results?format=junit", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/testplans/{id}/compare", "/v2.1/testplans/" + planned + "/compare", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/testplans/{id}/history", "/v2.1/testplans/" + planned + "/history", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/testplans/{id}/events", "/v2.1/testplans/" + planned + "/events", "", [5]int{200, 404, 200, 200, 200}},
+		{"GET", "/v2.1/testplan.schema.json", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/runs/{id}/results", "/v2.1/runs/" + done + "/results", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/leases", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"POST", "/v2.1/leases", "", `{"target":"red2","for":"1h","wait":"1h"}`, [5]int{403, 400, 201, 202, 202}},
 		{"GET", "/v2.1/leases/{id}", "/v2.1/leases/LEASE", "", [5]int{200, 404, 200, 200, 200}},
@@ -135,6 +141,8 @@ func TestOtherTeamDoesNotExist(t *testing.T) {
 	l := newTeams(t)
 	blue := l.run("blue1", "echo blue")
 	mixed := l.run("all", "echo blue")
+	bluePlan, bothPlan := l.plan(strings.ReplaceAll(onePlan, "red2", "blue1")), l.plan(strings.ReplaceAll(onePlan, "red2", "'red1,blue1'"))
+	redPlan := l.plan(onePlan)
 	stays := l.run("all", "stay")
 	red := l.run("red1", "true")
 	if _, err := l.exec.SetState(t.Context(), root, "blue2", "maintenance", "bluereason"); err != nil {
@@ -158,6 +166,11 @@ func TestOtherTeamDoesNotExist(t *testing.T) {
 			{"GET", "/v2.1/runs", ""}, {"GET", "/v2.1/runs?limit=1", ""}, {"GET", "/v2.1/runs?verdict=passed", ""}, {"GET", "/v2.1/runs/" + mixed, ""},
 			{"GET", "/v2.1/runs/" + mixed + "?output=true", ""}, {"GET", "/v2.1/runs/" + mixed + "/log", ""}, {"GET", "/v2.1/runs/" + mixed + "/log?format=sse&follow=1", ""},
 			{"GET", "/v2.1/runs/" + red, ""}, {"GET", "/v2.1/leases", ""}, {"GET", "/v2.1/leases/" + both, ""}, {"GET", "/v2.1/inventory", ""},
+			{"GET", "/v2.1/testplans", ""}, {"GET", "/v2.1/testplans?name=p", ""}, {"GET", "/v2.1/testplans/" + redPlan, ""}, {"GET", "/v2.1/testplans/" + redPlan + "/results?output=true", ""},
+			{"GET", "/v2.1/testplans/" + redPlan + "/history", ""}, {"GET", "/v2.1/testplans/" + redPlan + "/events", ""}, {"GET", "/v2.1/testplans/" + bothPlan + "/events", ""}, {"GET", "/v2.1/testplans/" + redPlan + "/compare", ""}, {"GET", "/v2.1/testplans/" + bothPlan, ""},
+			{"GET", "/v2.1/testplans/" + bothPlan + "/results", ""}, {"GET", "/v2.1/testplans/" + bothPlan + "/results?format=tap", ""}, {"GET", "/v2.1/runs/" + mixed + "/results?format=junit", ""},
+			{"GET", "/v2.1/testplans/" + redPlan + "/compare?with=" + bothPlan, ""}, {"POST", "/v2.1/testplans/check", strings.ReplaceAll(onePlan, "red2", "all")},
+			{"POST", "/v2.1/testplans/check", strings.ReplaceAll(onePlan, "red2", "blu1")}, {"POST", "/v2.1/testplans/" + bothPlan + "/cancel", ""}, {"POST", "/v2.1/testplans/" + bothPlan + "/resume", ""},
 			{"GET", "/v2.1/tokens", ""}, {"GET", "/v2.1/secrets", ""}, {"POST", "/v2.1/hostkeys/scan", `{"target":"all"}`}, {"GET", "/v2.1/audit?limit=10000", ""}, {"GET", "/v2.1/runs/" + stays, ""},
 			{"POST", "/v2.1/runs?dry_run=true", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all"}`},
 			{"POST", "/v2.1/runs", `{"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"},"target":"all","expect":4}`},
@@ -174,14 +187,14 @@ func TestOtherTeamDoesNotExist(t *testing.T) {
 			}
 		}
 	}
-	twins(t, l, blue)
+	twins(t, l, blue, bluePlan)
 	if run, err := l.exec.Run(t.Context(), root, stays); err != nil || run.Cancel != "" {
 		t.Errorf("a run of the whole lab was cancelled by the red team: %+v %v", run, err)
 	}
 }
 
 // twins asks for what is hidden and for what is not there: the answers may differ in the name only.
-func twins(t *testing.T, l *teams, blue string) {
+func twins(t *testing.T, l *teams, blue, bluePlan string) {
 	lease, err := l.exec.Leases(t.Context(), root)
 	if err != nil || len(lease) == 0 {
 		t.Fatal(lease, err)
@@ -203,6 +216,15 @@ func twins(t *testing.T, l *teams, blue string) {
 		{"GET", "/v2.1/runs/%s/log", "", blue, "zzzzzzzzzzzz"},
 		{"POST", "/v2.1/runs/%s/cancel", "", blue, "zzzzzzzzzzzz"},
 		{"POST", "/v2.1/runs/%s/rerun", "", blue, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s", "", bluePlan, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s", "", bluePlan[:3], "zzz"},
+		{"GET", "/v2.1/testplans/%s/results", "", bluePlan, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s/results?format=junit", "", bluePlan, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s/events", "", bluePlan, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s/compare", "", bluePlan, "zzzzzzzzzzzz"},
+		{"GET", "/v2.1/testplans/%s/history", "", bluePlan, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/testplans/%s/cancel", "", bluePlan, "zzzzzzzzzzzz"},
+		{"POST", "/v2.1/testplans/%s/resume", "", bluePlan, "zzzzzzzzzzzz"},
 		{"PATCH", "/v2.1/hosts/%s", `{"state":"active"}`, "blue1", "nope1"},
 		{"POST", "/v2.1/runs", `{"target":"%s",` + params + `}`, "blue1", "nope1"},
 		{"POST", "/v2.1/testcases", `{"host":"%s",` + params + `}`, "blue1", "nope1"},

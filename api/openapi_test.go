@@ -44,7 +44,12 @@ var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
 // Real answers are what the description says: status, media type, schema.
 func TestAnswersFitTheirDescription(t *testing.T) {
-	l := newLab(t)
+	planned := ""
+	l := newLab(t, withPlans(t, &planned))
+	testplan, err := json.Marshal(map[string]any{"file": "p.yaml", "plan": fakePlan})
+	if err != nil {
+		t.Fatal(err)
+	}
 	doc, compiler := document(t, l)
 	id := l.start(t)
 	l.say(id, "dut1", executor.Stdout, "x")
@@ -81,6 +86,37 @@ func TestAnswersFitTheirDescription(t *testing.T) {
 		{"POST", "/v2.1/runs/" + string(id) + "/rerun", "/v2.1/runs/{id}/rerun", ""},
 		{"GET", "/v2.1/runs/" + string(id) + "/log", "/v2.1/runs/{id}/log", ""},
 		{"GET", "/v2.1/runs/nosuch/log", "/v2.1/runs/{id}/log", ""},
+		{"GET", "/v2.1/runs/" + string(done) + "/results", "/v2.1/runs/{id}/results", ""},
+		{"GET", "/v2.1/runs/" + string(done) + "/results?format=junit", "/v2.1/runs/{id}/results", ""},
+		{"GET", "/v2.1/runs/" + string(done) + "/results?format=tap", "/v2.1/runs/{id}/results", ""},
+		{"POST", "/v2.1/testplans", "", string(testplan)},
+		{"POST", "/v2.1/testplans?wait=20s", "/v2.1/testplans", string(testplan)},
+		{"POST", "/v2.1/testplans", "", `{"plan":"name: p"}`},
+		{"POST", "/v2.1/testplans", "", `{}`},
+		{"POST", "/v2.1/testplans/check", "", string(testplan)},
+		{"POST", "/v2.1/testplans/check", "", `{"plan":"steps: 1"}`},
+		{"GET", "/v2.1/testplans", "", ""},
+		{"GET", "/v2.1/testplans?name=p&limit=1", "/v2.1/testplans", ""},
+		{"GET", "/v2.1/testplans?marker=nosuch", "/v2.1/testplans", ""},
+		{"GET", "/v2.1/testplans/" + planned, "/v2.1/testplans/{id}", ""},
+		{"GET", "/v2.1/testplans/nosuch", "/v2.1/testplans/{id}", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/results?output=true", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/results?limit=1&marker=2&verdict=passed", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/results?format=junit", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/results?format=tap", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/results?format=pdf", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/nosuch/results", "/v2.1/testplans/{id}/results", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/compare", "/v2.1/testplans/{id}/compare", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/compare?with=nosuch", "/v2.1/testplans/{id}/compare", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/history", "/v2.1/testplans/{id}/history", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/history?last=1000", "/v2.1/testplans/{id}/history", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/events", "/v2.1/testplans/{id}/events", ""},
+		{"GET", "/v2.1/testplans/" + planned + "/events?format=sse&output=false", "/v2.1/testplans/{id}/events", ""},
+		{"GET", "/v2.1/testplans/nosuch/events", "/v2.1/testplans/{id}/events", ""},
+		{"POST", "/v2.1/testplans/" + planned + "/cancel", "/v2.1/testplans/{id}/cancel", `{"reason":"lunch"}`},
+		{"POST", "/v2.1/testplans/" + planned + "/resume", "/v2.1/testplans/{id}/resume", ""},
+		{"POST", "/v2.1/testplans/nosuch/resume", "/v2.1/testplans/{id}/resume", ""},
+		{"GET", "/v2.1/testplan.schema.json", "", ""},
 		{"GET", "/v2.1/hosts", "", ""},
 		{"GET", "/v2.1/hosts?target=web-9", "/v2.1/hosts", ""},
 		{"GET", "/v2.1/hosts/dut2", "/v2.1/hosts/{name}", ""},
@@ -154,12 +190,18 @@ func TestAnswersFitTheirDescription(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", at, err)
 		}
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.body))
-		if err != nil {
-			t.Fatalf("%s %s: %v: %s", c.method, c.path, err, a.body)
+		values := [][]byte{a.body}
+		if kind == ndjson {
+			values = bytes.Split(bytes.TrimSpace(a.body), []byte("\n"))
 		}
-		if err := schema.Validate(value); err != nil {
-			t.Errorf("%s %s: %v\n%s", c.method, c.path, err, a.body)
+		for _, one := range values {
+			value, err := jsonschema.UnmarshalJSON(bytes.NewReader(one))
+			if err != nil {
+				t.Fatalf("%s %s: %v: %s", c.method, c.path, err, one)
+			}
+			if err := schema.Validate(value); err != nil {
+				t.Errorf("%s %s: %v\n%s", c.method, c.path, err, one)
+			}
 		}
 	}
 	for path, item := range doc["paths"].(map[string]any) {
@@ -173,7 +215,7 @@ func TestAnswersFitTheirDescription(t *testing.T) {
 
 // Every route that answers is described, and the other way round.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, withPlans(t, new(string)))
 	doc, _ := document(t, l)
 	var described []string
 	param := regexp.MustCompile(`\{(\w+)\}`)

@@ -19,6 +19,7 @@ func (s *Server) routes() {
 	s.runRoutes()
 	s.logRoute()
 	s.testplanRoutes()
+	s.resultRoutes()
 	s.hostRoutes()
 	s.hostKeyRoutes()
 	s.catalogueRoutes()

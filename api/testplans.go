@@ -18,9 +18,13 @@ type Plans interface {
 	Check(p executor.Principal, s plan.Submission) (*plan.Plan, error)
 	Submit(ctx context.Context, p executor.Principal, s plan.Submission) (*plan.TestPlan, error)
 	TestPlan(ctx context.Context, p executor.Principal, id string) (*plan.TestPlan, error)
-	TestPlans(ctx context.Context, p executor.Principal, limit int, marker string) (all []plan.TestPlan, next string, err error)
+	TestPlans(ctx context.Context, p executor.Principal, name string, limit int, marker string) (all []plan.TestPlan, next string, err error)
 	Cancel(ctx context.Context, p executor.Principal, id, reason string) (*plan.TestPlan, error)
 	Resume(ctx context.Context, p executor.Principal, id string) (*plan.TestPlan, error)
+	Results(ctx context.Context, p executor.Principal, id string, output bool) (*plan.Results, error)
+	Compare(ctx context.Context, p executor.Principal, id, with string) (*plan.Comparison, error)
+	HistoryOf(ctx context.Context, p executor.Principal, id string, last int) (*plan.History, error)
+	Follow(ctx context.Context, p executor.Principal, id string, after uint64, output bool) (*plan.Follower, error)
 	Changed(id string) <-chan struct{}
 }
 
@@ -155,10 +159,15 @@ type TestplanPage struct {
 	Next      string          `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
 }
 
+type listTestplansIn struct {
+	Page
+	Name string `query:"name" maxLength:"200" doc:"only those of the plan of this name which are no part of another"`
+}
+
 type listTestplansOut struct{ Body TestplanPage }
 
-func (s *Server) listTestplans(ctx context.Context, r *request, in *struct{ Page }) (*listTestplansOut, error) {
-	all, next, err := s.cfg.Plans.TestPlans(ctx, r.principal, in.Limit, in.Marker)
+func (s *Server) listTestplans(ctx context.Context, r *request, in *listTestplansIn) (*listTestplansOut, error) {
+	all, next, err := s.cfg.Plans.TestPlans(ctx, r.principal, in.Name, in.Limit, in.Marker)
 	for i := range all {
 		all[i].Steps = list(all[i].Steps)
 	}

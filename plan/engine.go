@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,6 +100,16 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 	if !p.May(executor.Operator) {
 		return nil, fmt.Errorf("%s may not run test plans: %w (needs the role operator)", p.Name, executor.ErrForbidden)
 	}
+	if err := s.checkKey(); err != nil {
+		return nil, err
+	}
+	known, err := e.replayed(ctx, p, s)
+	if err != nil {
+		return nil, err
+	}
+	if known != "" {
+		return e.TestPlan(ctx, p, known)
+	}
 	parsed, err := e.Check(p, s)
 	if err != nil {
 		return nil, err
@@ -114,7 +125,7 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 		ID: executor.NewID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
 		ResumeOf: s.resume, Parent: s.parent, Hosts: s.bound,
 	}}
-	known, err := e.create(ctx, p, s, &r, parsed)
+	known, err = e.create(ctx, p, s, &r, parsed)
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +143,10 @@ func (e *Engine) create(ctx context.Context, p executor.Principal, s Submission,
 	err = e.cfg.Store.Update(ctx, func(tx executor.Tx) error {
 		known = ""
 		if s.IdempotencyKey != "" {
-			key := p.Name + "\x00" + s.IdempotencyKey
-			if id, ok := tx.Get(tableKeys, key); ok {
-				known = string(id)
-				return nil
+			if known, err = keyed(tx, p, s); err != nil || known != "" {
+				return err
 			}
-			if err := tx.Put(tableKeys, key, []byte(r.ID)); err != nil {
+			if err := put(tx, tableKeys, p.Name+"\x00"+s.IdempotencyKey, keyRecord{r.ID, s.print()}); err != nil {
 				return err
 			}
 		}
@@ -147,13 +156,30 @@ func (e *Engine) create(ctx context.Context, p executor.Principal, s Submission,
 		}
 		r.Seq = seq
 		for i, step := range parsed.all() {
-			if err := put(tx, tableSteps, stepKey(r.ID, i), StepState{Name: step.Name, Uses: step.uses(), On: step.On, State: executor.Queued}); err != nil {
+			if err := put(tx, tableSteps, stepKey(r.ID, i), parsed.queued(step)); err != nil {
+				return err
+			}
+		}
+		if r.Parent == "" {
+			if err := tx.Put(tableNames, nameKey(r.Name, seq), []byte(r.ID)); err != nil {
 				return err
 			}
 		}
 		return errors.Join(r.save(tx), tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
 	})
 	return known, err
+}
+
+// queued is how a step begins.
+func (p *Plan) queued(s *Step) StepState {
+	state := StepState{Name: s.Name, Uses: s.uses(), On: s.On, State: executor.Queued, After: s.deps}
+	switch {
+	case slices.Contains(p.OnFailure, s):
+		state.Part = "on_failure"
+	case slices.Contains(p.Finally, s):
+		state.Part = "finally"
+	}
+	return state
 }
 
 func (s *Step) uses() string {
@@ -248,56 +274,54 @@ func (e *Engine) TestPlan(ctx context.Context, p executor.Principal, id string) 
 
 func (e *Engine) record(ctx context.Context, p executor.Principal, id string) (r record, err error) {
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
-		full, err := find(tx, p, id)
-		if err != nil {
-			return err
-		}
-		r, err = load(tx, full)
+		r, err = e.find(tx, p, id)
 		return err
 	})
-	if err == nil && !visible(p, r) {
-		err = fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
-	}
 	return r, err
 }
 
-// visible: a principal of limited groups sees its own test plans only.
-func visible(p executor.Principal, r record) bool { return p.Groups == nil || r.By == p.Name }
-
-func find(tx executor.Tx, p executor.Principal, id string) (string, error) {
-	var found []string
+// find resolves what a person may call a test plan. Another's must not make a prefix ambiguous.
+func (e *Engine) find(tx executor.Tx, p executor.Principal, id string) (record, error) {
+	var found []record
+	var failed error
+	take := func(id string) {
+		var r record
+		if r, failed = load(tx, id); failed == nil && e.visible(tx, p, r) {
+			found = append(found, r)
+		}
+	}
 	var err error
 	if id == "last" {
 		err = tx.Range(tableOrder, "", true, func(_ string, value []byte) bool {
 			var r record
 			if raw, ok := tx.Get(tablePlans, string(value)); ok && json.Unmarshal(raw, &r) == nil && r.By == p.Name && r.Parent == "" {
-				found = append(found, string(value))
+				take(string(value))
 			}
-			return len(found) == 0
+			return failed == nil && len(found) == 0
 		})
 	} else if id != "" {
 		err = tx.Range(tablePlans, id, false, func(key string, _ []byte) bool {
 			if !strings.HasPrefix(key, id) {
 				return false
 			}
-			found = append(found, key)
-			return len(found) < 2 && key != id
+			take(key)
+			return failed == nil && len(found) < 2 && key != id
 		})
 	}
 	switch {
-	case err != nil:
-		return "", err
+	case err != nil || failed != nil:
+		return record{}, errors.Join(err, failed)
 	case len(found) == 0:
-		return "", fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
+		return record{}, fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
 	case len(found) > 1:
-		return "", fmt.Errorf("test plan %q: more than one begins so: %w (give more of the id)", id, executor.ErrBadRequest)
+		return record{}, fmt.Errorf("test plan %q: more than one begins so: %w (give more of the id)", id, executor.ErrBadRequest)
 	}
 	return found[0], nil
 }
 
-// TestPlans gives a page of test plans, newest first, and the marker of the next page, "" at the end.
-// limit is 50 when it is not from 1 to 1000.
-func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int, marker string) (all []TestPlan, next string, err error) {
+// TestPlans gives a page of test plans, newest first, and the marker of the next page, "" at the end. With
+// a name only those of that name which are no part of another. limit is 50 when it is not from 1 to 1000.
+func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name string, limit int, marker string) (all []TestPlan, next string, err error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 50
 	}
@@ -306,16 +330,7 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int,
 	}
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		all, next = []TestPlan{}, ""
-		var failed error
-		err := tx.Range(tableOrder, marker, true, func(place string, id []byte) bool {
-			r, err := load(tx, string(id))
-			if err != nil {
-				failed = err
-				return false
-			}
-			if !visible(p, r) {
-				return true
-			}
+		return e.newest(tx, p, name, marker, func(place string, r record) bool {
 			if len(all) == limit {
 				next = place
 				return false
@@ -323,9 +338,33 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, limit int,
 			all = append(all, r.TestPlan)
 			return true
 		})
-		return errors.Join(err, failed)
 	})
 	return all, next, err
+}
+
+// newest calls fn for the test plans that the principal sees, newest first from the place on, while it gives true.
+func (e *Engine) newest(tx executor.Tx, p executor.Principal, name, place string, fn func(place string, r record) bool) error {
+	table, prefix, from := tableOrder, "", place
+	if name != "" {
+		table, prefix = tableNames, name+"\x00"
+		if from = prefix + place; place == "" {
+			from = prefix + "g" // after every hexadecimal digit
+		}
+	}
+	var failed error
+	err := tx.Range(table, from, true, func(key string, id []byte) bool {
+		at, within := strings.CutPrefix(key, prefix)
+		if !within {
+			return false
+		}
+		r, err := load(tx, string(id))
+		if err != nil {
+			failed = err
+			return false
+		}
+		return !e.visible(tx, p, r) || fn(at, r)
+	})
+	return errors.Join(err, failed)
 }
 
 // Idle reports whether no test plan is on its way in this process.
@@ -396,6 +435,9 @@ func (e *Engine) Changed(id string) <-chan struct{} { return e.cfg.Store.Changed
 // Resume runs again what did not pass of a test plan that is done, on the same
 // hosts: cells that passed keep their results.
 func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
+	if !p.May(executor.Operator) {
+		return nil, fmt.Errorf("%s may not resume test plans: %w (needs the role operator)", p.Name, executor.ErrForbidden)
+	}
 	r, err := e.record(ctx, p, id)
 	if err != nil {
 		return nil, err
@@ -409,14 +451,14 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 			if c.Verdict != executor.Passed || len(c.Runs) == 0 {
 				continue
 			}
-			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs}
+			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs, Of: map[string]executor.RunID{}}
 			for _, runID := range c.Runs {
 				run, err := e.cfg.Executor.Run(ctx, r.Principal, string(runID))
 				if err != nil {
 					return nil, err
 				}
 				for _, res := range run.Hosts {
-					k.Results[res.Host] = res
+					k.Results[res.Host], k.Of[res.Host] = res, runID
 				}
 			}
 			s.kept[step.Name+"/"+c.Cell] = k

@@ -172,7 +172,7 @@ func (work) Methods() []plugins.Method {
 			return out{}, err
 		}
 		return out{strings.TrimSpace(string(res.Stdout))}, res.Failure()
-	})}
+	}), plugins.Do("report", "run one command and report cases", report)}
 }
 
 const file = `

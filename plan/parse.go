@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -21,6 +22,7 @@ const (
 	maxNodes = 200_000 // YAML nodes, aliases followed
 	maxDepth = 64
 	maxSteps = 5000
+	maxName  = 200 // bytes of the plan's
 )
 
 // Parse reads a plan. It checks all that can be told from the text alone; see
@@ -49,7 +51,7 @@ func (r *reader) plan(text []byte) *Plan {
 	}
 	p := &Plan{file: r.file, byName: map[string]*Step{}, Env: map[string]string{}}
 	r.each(root, "the plan", map[string]func(k, v *yaml.Node){
-		"name":       func(_, v *yaml.Node) { p.Name = r.text(v) },
+		"name":       func(_, v *yaml.Node) { p.Name = r.planName(v) },
 		"parameters": func(_, v *yaml.Node) { p.Parameters = r.parameters(v) },
 		"hosts":      func(_, v *yaml.Node) { p.Roles = r.roles(v) },
 		"timeout":    func(_, v *yaml.Node) { p.Timeout = r.duration(v) },
@@ -74,6 +76,16 @@ func (r *reader) plan(text []byte) *Plan {
 		r.link(p)
 	}
 	return p
+}
+
+// planName reads a name that fits on a line of a table.
+func (r *reader) planName(n *yaml.Node) string {
+	name := r.text(n)
+	if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+		r.error(n, "a short one on one line", "a plan's name is at most %d bytes without control characters", maxName)
+		return ""
+	}
+	return name
 }
 
 // tree parses the YAML within bounds.

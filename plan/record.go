@@ -34,6 +34,8 @@ type StepState struct {
 	Name     string           `json:"name"`
 	Uses     string           `json:"uses"`
 	On       string           `json:"on,omitempty"`
+	Part     string           `json:"part,omitempty"`  // on_failure or finally; "" for steps
+	After    []string         `json:"after,omitempty"` // steps that must be over before it
 	State    executor.State   `json:"state"`
 	Verdict  executor.Verdict `json:"verdict"`
 	Reason   string           `json:"reason,omitempty"`
@@ -68,6 +70,7 @@ type record struct {
 type kept struct {
 	Results map[string]executor.HostResult `json:"results"`
 	Runs    []executor.RunID               `json:"runs"`
+	Of      map[string]executor.RunID      `json:"of,omitempty"` // host -> the run of its result
 }
 
 const (
@@ -76,6 +79,8 @@ const (
 	tableOpen  = "plans.open"  // ids that are not done
 	tableSteps = "plans.steps" // id/%06d -> StepState
 	tableKeys  = "plans.keys"  // principal NUL key -> id
+	tableRows  = "plans.rows"  // id/%06d/%04d -> []Row, a piece of the step's
+	tableNames = "plans.names" // name NUL %016x of Seq -> id
 )
 
 // Topic is the [executor.Store] topic that rings when the test plan changes.
@@ -95,6 +100,9 @@ func (r record) save(tx executor.Tx) error {
 	tx.Ring(Topic(r.ID))
 	return put(tx, tablePlans, r.ID, r)
 }
+
+// nameKey sorts the test plans of one name by age. A name holds no NUL: see [Parse].
+func nameKey(name string, seq uint64) string { return fmt.Sprintf("%s\x00%016x", name, seq) }
 
 func stepKey(id string, index int) string { return fmt.Sprintf("%s/%06d", id, index) }
 

@@ -41,7 +41,7 @@ func (x *stepWalk) runCell(ctx context.Context, c cell) executor.Verdict {
 // keep takes over what passed in the plan that is resumed.
 func (x *stepWalk) keep(c cell, k kept) executor.Verdict {
 	for host, res := range k.Results {
-		x.result(c.key, res)
+		x.result(c.key, res, k.Of[host], true)
 		x.hostOver(host, executor.Passed, false)
 	}
 	x.mu.Lock()
@@ -62,9 +62,12 @@ func (x *stepWalk) cellVerdict(key string, v executor.Verdict) {
 	}
 }
 
-func (x *stepWalk) result(cell string, r executor.HostResult) {
+// result notes how a cell ended on a host, for now: an attempt after this one replaces it.
+func (x *stepWalk) result(cell string, r executor.HostResult, run executor.RunID, kept bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	place := cell + "\x00" + r.Host
+	x.did[place] = did{run: run, tries: x.did[place].tries + 1, kept: kept}
 	if x.results[cell] == nil {
 		x.results[cell] = map[string]executor.HostResult{}
 	}
@@ -75,9 +78,9 @@ func (x *stepWalk) result(cell string, r executor.HostResult) {
 // attempts runs a cell on hosts, and again on those that may be retried.
 func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host) executor.Verdict {
 	final := executor.Verdict("")
-	settle := func(r executor.HostResult) {
+	settle := func(r executor.HostResult, run executor.RunID) {
 		final = executor.Worst(final, r.Verdict)
-		x.result(c.key, r)
+		x.result(c.key, r, run, false)
 		x.hostOver(r.Host, r.Verdict, false)
 	}
 	for attempt := 1; ; attempt++ {
@@ -87,7 +90,7 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 		}
 		if err != nil {
 			for _, h := range hosts {
-				settle(notRun(ctx, h, err))
+				settle(notRun(ctx, h, err), "")
 			}
 			return final
 		}
@@ -95,10 +98,10 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 		for _, r := range run.Hosts {
 			retry := attempt <= x.s.Retry.Limit && slices.Contains(x.s.Retry.On, r.Verdict) && ctx.Err() == nil
 			if !retry {
-				settle(r)
+				settle(r, run.ID)
 				continue
 			}
-			x.result(c.key, r)
+			x.result(c.key, r, run.ID, false)
 			h, _ := x.w.inv.Host(r.Host)
 			again = append(again, h)
 		}

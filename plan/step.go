@@ -26,6 +26,7 @@ type stepWalk struct {
 	state   StepState
 	results map[string]map[string]executor.HostResult // cell -> host -> last attempt
 	order   []string                                  // cells in their order
+	did     map[string]did                            // by cell NUL host, how it came to its result
 	outputs any                                       // of a nested plan
 	hosts   map[string]*hostWalk
 }
@@ -35,11 +36,12 @@ type hostWalk struct {
 	over    chan struct{}
 	left    int // cells that have not ended there
 	verdict executor.Verdict
+	why     string // it never ran there
 }
 
 func newStepWalk(w *walking, s *Step, index int) *stepWalk {
-	x := &stepWalk{w: w, s: s, index: index, over: make(chan struct{}), results: map[string]map[string]executor.HostResult{}, hosts: map[string]*hostWalk{},
-		state: StepState{Name: s.Name, Uses: s.uses(), On: s.On, State: executor.Queued}}
+	x := &stepWalk{w: w, s: s, index: index, over: make(chan struct{}), results: map[string]map[string]executor.HostResult{}, hosts: map[string]*hostWalk{}, did: map[string]did{},
+		state: w.plan.queued(s)}
 	if index < len(w.r.Steps) {
 		x.recall(w.r.Steps[index])
 	}
@@ -213,7 +215,7 @@ func (x *stepWalk) walkPerHost(ctx context.Context, hosts []*inventory.Host) {
 			mu.Unlock()
 			if !run {
 				x.absent([]*inventory.Host{h}, "skipped: "+why)
-				x.hostOver(h.Name, executor.Skipped, true)
+				x.passOver(h.Name, why)
 				return
 			}
 			x.begin()
@@ -354,6 +356,15 @@ func (x *stepWalk) hostOver(host string, v executor.Verdict, all bool) {
 	}
 }
 
+// passOver ends the step on a host where it does not run.
+func (x *stepWalk) passOver(host, why string) {
+	h := x.onHost(host)
+	x.mu.Lock()
+	h.why = orElse(why, "skipped")
+	x.mu.Unlock()
+	x.hostOver(host, executor.Skipped, true)
+}
+
 func (x *stepWalk) verdictOn(host string) executor.Verdict {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -430,9 +441,14 @@ func (x *stepWalk) store() {
 		}
 		state.Cells[i].Hosts = hosts
 	}
+	var rows []Row
+	if state.State == executor.Done {
+		rows = x.rows()
+	}
 	x.mu.Unlock()
+	key := stepKey(x.w.r.ID, x.index)
 	_ = x.w.persist(func(tx executor.Tx) error { // it gives up only when the engine drains
 		tx.Ring(Topic(x.w.r.ID))
-		return put(tx, tableSteps, stepKey(x.w.r.ID, x.index), state)
+		return errors.Join(put(tx, tableSteps, key, state), putRows(tx, key, rows))
 	})
 }

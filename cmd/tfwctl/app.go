@@ -29,6 +29,7 @@ type app struct {
 type globals struct {
 	server, token, inventory, output, context string
 	noColor, verbose, printConfig             bool
+	lines                                     bool // of plan run: no tree
 }
 
 func newApp() *app {

@@ -11,6 +11,7 @@ import (
 	"tfw/api"
 	"tfw/executor"
 	testplan "tfw/plan"
+	"tfw/plugins"
 )
 
 func newPlan(a *app) *cobra.Command {
@@ -19,7 +20,7 @@ func newPlan(a *app) *cobra.Command {
 		Long: `Check, run and look at test plans. A plan is a YAML or JSON file: parameters, roles
 that are bound to hosts, and steps with what they need (see docs/plans.md).`,
 		Example: "  tfwctl plan check smoke.yaml\n  tfwctl plan run smoke.yaml -p branch=main\n  tfwctl plan show last\n  tfwctl plan resume last",
-	}, newPlanCheck(a), newPlanRun(a), newPlanResume(a), newPlanShow(a), newPlanList(a), newPlanCancel(a))
+	}, newPlanCheck(a), newPlanRun(a), newPlanResume(a), newPlanShow(a), newPlanList(a), newPlanCompare(a), newPlanFlaky(a), newPlanCancel(a), newPlanSchema(a))
 }
 
 func newPlanCheck(a *app) *cobra.Command {
@@ -61,8 +62,9 @@ func newPlanRun(a *app) *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
 		Use: "run FILE", Short: "Run a test plan",
-		Long: `Run a test plan and show what happens: each line of output with its step and host
-in front, each step as it begins and ends. Ctrl-C asks to cancel (the plan's finally steps still
+		Long: `Run a test plan and show what happens. On a terminal that is a tree of the steps under way with their hosts, time and
+last line of output; what ended stays above it. Elsewhere, or with --lines, each line of output comes with its
+step and host in front, each step as it begins and ends. Ctrl-C asks to cancel (the plan's finally steps still
 run), once more leaves the plan to itself. Plans named by "uses: plan:FILE" are looked for beside FILE.
 The exit status is that of the plan's verdict.`,
 		Example: "  tfwctl plan run smoke.yaml\n  tfwctl plan run smoke.yaml -p branch=main -p count:=3\n  tfwctl plan run nightly.yaml --detach",
@@ -83,6 +85,7 @@ The exit status is that of the plan's verdict.`,
 	}
 	addParams(cmd, &params)
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait: print the test plan's id")
+	addLines(cmd, a)
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "the same `KEY` never runs twice")
 	return cmd
 }
@@ -101,6 +104,7 @@ func newPlanResume(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait: print the new test plan's id")
+	addLines(cmd, a)
 	cmd.Flags().BoolVar(&failed, "failed", true, "only what did not pass; there is no other way")
 	_ = cmd.Flags().MarkHidden("failed")
 	return cmd
@@ -133,6 +137,7 @@ func newPlanCancel(a *app) *cobra.Command {
 
 func newPlanList(a *app) *cobra.Command {
 	var limit int
+	var name string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List test plans, newest first", Args: cobra.NoArgs,
 		Example: "  tfwctl plan list\n  tfwctl plan list -n 100 -o jsonl | jq -r .id",
@@ -144,7 +149,7 @@ func newPlanList(a *app) *cobra.Command {
 			all, next := []testplan.TestPlan{}, ""
 			for more := true; more && len(all) < limit; more = next != "" {
 				var page []testplan.TestPlan
-				if page, next, err = client.Testplans(cmd.Context(), min(limit-len(all), 1000), next); err != nil {
+				if page, next, err = client.Testplans(cmd.Context(), name, min(limit-len(all), 1000), next); err != nil {
 					return err
 				}
 				all = append(all, page...)
@@ -153,6 +158,7 @@ func newPlanList(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "at most so many")
+	cmd.Flags().StringVar(&name, "name", "", "only those of the plan with this `NAME`")
 	return cmd
 }
 
@@ -160,8 +166,9 @@ func newPlanShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show ID|FILE", Short: "Show how a test plan fares, or the graph of a plan's file",
 		Long: `Show a test plan: its id, the beginning of one that no other has, or "last". Given a
-file, show the steps of the plan in it and what they wait for; -o mermaid draws that as a Mermaid graph.`,
-		Example: "  tfwctl plan show last\n  tfwctl plan show smoke.yaml\n  tfwctl plan show smoke.yaml -o mermaid",
+file, draw the graph of the plan in it: a step stands below the last one that it waits for. -o mermaid and -o svg
+draw the graph of either as a Mermaid diagram or as an SVG picture that needs nothing else.`,
+		Example: "  tfwctl plan show last\n  tfwctl plan show smoke.yaml\n  tfwctl plan show last -o svg >last.svg",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err == nil {
@@ -178,8 +185,44 @@ file, show the steps of the plan in it and what they wait for; -o mermaid draws 
 			if err != nil {
 				return err
 			}
-			return a.emit(t, func() error { return a.showTestplan(t) })
+			if drawn, err := a.drawAs(t.Drawing()); drawn || err != nil {
+				return err
+			}
+			return a.emit(t, func() error { return errors.Join(a.showTestplan(t), a.closing(cmd.Context(), client, t)) })
 		},
 	}
 	return cmd
+}
+
+func addLines(cmd *cobra.Command, a *app) {
+	cmd.Flags().BoolVar(&a.flags.lines, "lines", false, "all output as lines, also on a terminal")
+}
+
+func newPlanSchema(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of plan files, for editors",
+		Long: `Print the JSON Schema of plan files. The parameters of every method are in it: those of the controller's plugins,
+or of the built-in ones where there is no controller.`,
+		Example: "  tfwctl plan schema >plan.schema.json", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := a.planSchema(cmd)
+			if err == nil {
+				_, err = a.out.Write(append(doc, '\n'))
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) planSchema(cmd *cobra.Command) ([]byte, error) {
+	client, err := a.client(cmd.Context())
+	if err == nil {
+		return client.TestplanSchema(cmd.Context())
+	}
+	a.debug("no controller (%v): the built-in plugins are taken", err)
+	registry, err := plugins.NewRegistry(plugins.Builtin()...)
+	if err != nil {
+		return nil, err
+	}
+	return testplan.Schema(registry)
 }

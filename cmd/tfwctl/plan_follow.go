@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/sourcegraph/conc"
 	"github.com/spf13/cobra"
 
 	"tfw/api"
@@ -49,8 +49,7 @@ func (a *app) beginPlan(cmd *cobra.Command, detach bool, begin func(*api.Client)
 // attendPlan follows a test plan to its end.
 func (a *app) attendPlan(ctx context.Context, client *api.Client, t *testplan.TestPlan, signals <-chan os.Signal) error {
 	table := a.setting.output.value == "table"
-	w := &planWatch{a: a, client: client, id: t.ID, events: make(chan planEvent, 256), slots: make(chan struct{}, maxFollowed),
-		live: a.newLive(true, false), quiet: !table, seen: map[string]planSeen{}, runs: map[executor.RunID]bool{}, plans: map[string]*testplan.TestPlan{}, open: map[string]int{}}
+	w := &planWatch{a: a, client: client, id: t.ID, view: a.planView(table)}
 	ended, err := w.follow(ctx, signals)
 	if errors.Is(err, errLeft) {
 		return statusError(exitCancelled)
@@ -61,6 +60,9 @@ func (a *app) attendPlan(ctx context.Context, client *api.Client, t *testplan.Te
 	err = a.emit(ended, func() error {
 		a.say("")
 		if err := stepGrid(ended).print(a, a.err); err != nil {
+			return err
+		}
+		if err := a.closing(ctx, client, ended); err != nil {
 			return err
 		}
 		a.say("%s", planSummary(ended, a.painter(a.err)))
@@ -78,142 +80,134 @@ func (a *app) attendPlan(ctx context.Context, client *api.Client, t *testplan.Te
 	return nil
 }
 
-// maxFollowed bounds the logs that are read at a time; the others are read when one of them has ended.
-const maxFollowed = 32
+// planView shows a test plan as it goes. Its methods are called by one goroutine.
+type planView interface {
+	// event shows one thing that happened.
+	event(e api.TestplanEvent) error
+	// tick is called when nothing more is waiting right now, and now and then.
+	tick() error
+	// say prints a line for the person.
+	say(format string, args ...any)
+	// close shows the rest and leaves nothing behind.
+	close() error
+}
 
-// planWatch shows a test plan as it goes: steps and cells as they change, and the logs of their runs.
+// planView is a tree where a terminal shows it, lines elsewhere.
+func (a *app) planView(table bool) planView {
+	switch {
+	case !table:
+		return hiddenPlan{a}
+	case isTerminal(a.err) && a.env("TERM") != "dumb" && !a.flags.lines:
+		return newPlanTree(a)
+	}
+	return newPlanLines(a)
+}
+
+// hiddenPlan shows nothing: what was asked for comes at the end.
+type hiddenPlan struct{ a *app }
+
+func (hiddenPlan) event(api.TestplanEvent) error    { return nil }
+func (hiddenPlan) tick() error                      { return nil }
+func (h hiddenPlan) say(format string, args ...any) { h.a.say(format, args...) }
+func (hiddenPlan) close() error                     { return nil }
+
+// planWatch follows a test plan and shows it.
 type planWatch struct {
 	a      *app
 	client *api.Client
 	id     string
-	live   *liveSink
-	quiet  bool // show nothing
+	view   planView
 	asked  bool // to cancel
-
-	events chan planEvent
-	slots  chan struct{}
-	work   conc.WaitGroup
-
-	// of the one goroutine that shows
-	readers int // that have not said that they are over
-	seen    map[string]planSeen
-	runs    map[executor.RunID]bool
-	plans   map[string]*testplan.TestPlan // as last seen, by the steps that hold them
-	open    map[string]int                // logs of a step that are still being read
-	err     error
 }
 
-// planSeen is what was shown of a step or cell.
-type planSeen struct {
-	state   executor.State
-	verdict executor.Verdict
-}
+// planTick is how often a view is brought up to date when nothing happens.
+const planTick = 200 * time.Millisecond
 
-// planEvent is one of: a test plan that changed, an entry of a run's log, what went wrong, or a reader's end.
-type planEvent struct {
-	source
-	plan  *testplan.TestPlan
-	entry *api.LogEntry
-	err   error
-	over  bool
-	hosts []string // that a log which is over had lines of
-}
-
-// source is where an event comes from.
-type source struct {
-	within string // the steps that hold the test plan, "" for the one that was asked for
-	step   string // of a run's log, with within before it
-	label  string // what stands before the host
+type planFeed struct {
+	events chan api.TestplanEvent
+	err    error // once events is closed
 }
 
 func (w *planWatch) follow(ctx context.Context, signals <-chan os.Signal) (*testplan.TestPlan, error) {
 	ctx, stop := context.WithCancel(ctx)
-	defer w.work.Wait()
-	defer stop()
-	w.readPlan(ctx, w.id, "")
-	for w.readers > 0 {
+	feed := w.read(ctx)
+	defer func() {
+		stop()
+		for range feed.events { // until the reader has ended
+		}
+	}()
+	clock := time.NewTicker(planTick)
+	defer clock.Stop()
+	for {
 		select {
-		case e := <-w.events:
-			if err := w.show(ctx, e); err != nil {
-				return nil, err
+		case e, more := <-feed.events:
+			if !more {
+				return w.finish(ctx, feed.err)
+			}
+			if err := w.view.event(e); err != nil {
+				return nil, errors.Join(err, w.view.close())
+			}
+			if len(feed.events) > 0 {
+				continue
+			}
+			if err := w.view.tick(); err != nil {
+				return nil, errors.Join(err, w.view.close())
+			}
+		case <-clock.C:
+			if err := w.view.tick(); err != nil {
+				return nil, errors.Join(err, w.view.close())
 			}
 		case s := <-signals:
 			if w.asked {
-				err := w.live.close(nil)
+				err := w.view.close()
 				w.a.say("tfwctl: not waiting for test plan %s any more; see how it fares with: tfwctl plan show %s", w.id, w.id)
 				return nil, errors.Join(errLeft, err)
 			}
 			w.cancel(ctx, s)
 		}
 	}
-	if err := errors.Join(w.err, w.live.close(nil)); err != nil {
+}
+
+// read reads events ahead of the showing, so that those that wait are shown together.
+func (w *planWatch) read(ctx context.Context) *planFeed {
+	f := &planFeed{events: make(chan api.TestplanEvent, 256)}
+	_, hidden := w.view.(hiddenPlan)
+	go func() {
+		defer close(f.events)
+		for e, err := range w.client.TestplanEvents(ctx, w.id, !hidden) {
+			if err != nil {
+				f.err = err
+				return
+			}
+			select {
+			case f.events <- e:
+			case <-ctx.Done():
+				f.err = ctx.Err()
+				return
+			}
+		}
+	}()
+	return f
+}
+
+// finish reads how the test plan ended.
+func (w *planWatch) finish(ctx context.Context, err error) (*testplan.TestPlan, error) {
+	if err := errors.Join(err, w.view.close()); err != nil {
 		return nil, err
 	}
-	return w.plans[""], nil
+	return w.client.Testplan(ctx, w.id)
 }
 
 func (w *planWatch) cancel(ctx context.Context, s os.Signal) {
 	w.asked = true
 	if isTerminal(w.a.in) {
-		w.a.say("tfwctl: cancelling test plan %s; once more to leave it to itself", w.id)
+		w.view.say("tfwctl: cancelling test plan %s; once more to leave it to itself", w.id)
 	}
 	reason := "interrupted by the user"
 	if s != os.Interrupt {
 		reason = "tfwctl got SIGTERM"
 	}
 	if _, err := w.client.CancelTestplan(ctx, w.id, reason); err != nil && !errors.Is(err, executor.ErrConflict) {
-		w.a.say("tfwctl: cancel: %v", err)
+		w.view.say("tfwctl: cancel: %v", err)
 	}
-}
-
-// read runs a reader in the background; its last event says that it is over.
-func (w *planWatch) read(ctx context.Context, from source, reader func(send func(planEvent) bool) (hosts []string)) {
-	w.readers++
-	send := func(e planEvent) bool {
-		e.source = from
-		select {
-		case w.events <- e:
-			return true
-		case <-ctx.Done(): // nobody looks any more
-			return false
-		}
-	}
-	w.work.Go(func() { send(planEvent{over: true, hosts: reader(send)}) })
-}
-
-// readPlan follows a test plan.
-func (w *planWatch) readPlan(ctx context.Context, id, within string) {
-	w.read(ctx, source{within: within}, func(send func(planEvent) bool) []string {
-		for t, err := range w.client.FollowTestplan(ctx, id) {
-			if !send(planEvent{plan: t, err: err}) {
-				break
-			}
-		}
-		return nil
-	})
-}
-
-// readRun follows a run's log, when it is its turn.
-func (w *planWatch) readRun(ctx context.Context, id executor.RunID, from source) {
-	w.open[from.step]++
-	w.read(ctx, from, func(send func(planEvent) bool) []string {
-		select {
-		case w.slots <- struct{}{}:
-			defer func() { <-w.slots }()
-		case <-ctx.Done():
-			return nil
-		}
-		hosts := map[string]bool{}
-		for e, err := range w.client.Log(ctx, string(id), api.LogOptions{Follow: true}) {
-			if err != nil {
-				send(planEvent{err: fmt.Errorf("log of run %s: %w", id, err)})
-				break
-			}
-			hosts[e.Host] = true
-			if !send(planEvent{entry: &e}) {
-				break
-			}
-		}
-		return sortedKeys(hosts)
-	})
 }

@@ -1,134 +1,130 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
+	"tfw/api"
+	"tfw/cmd/tfwctl/lines"
 	"tfw/executor"
-	testplan "tfw/plan"
 )
 
-// show takes one event.
-func (w *planWatch) show(ctx context.Context, e planEvent) error {
-	switch {
-	case e.err != nil && e.step == "" && e.within == "":
-		w.err = e.err
-	case e.err != nil:
-		w.say("tfwctl: %v", e.err)
-	case e.plan != nil:
-		w.changed(ctx, e.plan, e.within)
-	case e.over:
-		w.over(ctx, e)
-	case e.entry != nil && !w.quiet:
-		e.entry.Host = e.label + " " + e.entry.Host
-		if err := w.live.entry(*e.entry); err != nil {
-			return err
-		}
-	}
-	if len(w.events) > 0 {
-		return nil
-	}
-	return w.live.flush()
+// planLines shows a test plan as lines: output with its step and host in front on
+// standard output, what happens to steps on standard error.
+type planLines struct {
+	a       *app
+	live    *liveSink
+	begun   map[string]bool
+	started map[string]bool // plans, by the step that they are
+	hosts   map[string]map[string]bool
 }
 
-// over takes a reader's end. What a step's end was held back for may be told now.
-func (w *planWatch) over(ctx context.Context, e planEvent) {
-	w.readers--
-	for _, host := range e.hosts { // lines that the run left without an end
-		w.live.p.End(e.label + " " + host)
+func newPlanLines(a *app) *planLines {
+	return &planLines{a: a, live: a.newLive(true, false), begun: map[string]bool{}, started: map[string]bool{}, hosts: map[string]map[string]bool{}}
+}
+
+func (v *planLines) event(e api.TestplanEvent) error {
+	switch e.Type {
+	case "output":
+		return v.output(e)
+	case "plan":
+		if !v.started[e.Step] {
+			v.started[e.Step] = true
+			v.say("test plan %s (%s)", e.Plan.ID, e.Plan.Name)
+		}
+	case "cell":
+		if e.State == executor.Done && e.Cell != "" {
+			v.end(labelOf(e))
+			v.say("step %s: %s", labelOf(e), v.painted(e.Verdict))
+		}
+	case "step":
+		v.step(e)
 	}
-	if e.step == "" {
-		return
+	return nil
+}
+
+func (v *planLines) output(e api.TestplanEvent) error {
+	if e.Output.Quiet {
+		return nil
 	}
-	w.open[e.step]--
-	if t := w.plans[e.within]; t != nil {
-		w.changed(ctx, t, e.within)
+	label := labelOf(e)
+	if v.hosts[label] == nil {
+		v.hosts[label] = map[string]bool{}
 	}
+	entry := *e.Output
+	entry.Host = label + " " + entry.Host
+	v.hosts[label][entry.Host] = true
+	return v.live.entry(entry)
+}
+
+// end prints the lines of a cell that never got an end.
+func (v *planLines) end(label string) {
+	for _, host := range sortedKeys(v.hosts[label]) {
+		v.live.p.End(host)
+	}
+	delete(v.hosts, label)
+}
+
+func (v *planLines) step(e api.TestplanEvent) {
+	if line := begunLine(e); line != "" && !v.begun[e.Step] {
+		v.begun[e.Step] = true
+		v.say("%s", line)
+	}
+	if e.State == executor.Done {
+		v.end(e.Step)
+		v.say("%s", endedLine(e, v.painted(e.Verdict)))
+	}
+}
+
+// begunLine reads "step build: running build_server.build on build01"; "" for a step that never began.
+func begunLine(e api.TestplanEvent) string {
+	if e.Now == nil || e.Now.Started.IsZero() {
+		return ""
+	}
+	line := fmt.Sprintf("step %s: running %s", e.Step, e.Now.Uses)
+	if len(e.Hosts) > 0 {
+		line += " on " + fold(e.Hosts)
+	}
+	return line
+}
+
+// endedLine reads "step build: failed in 3.1s (build01: exit status 2)".
+func endedLine(e api.TestplanEvent, verdict string) string {
+	line := fmt.Sprintf("step %s: %s", e.Step, verdict)
+	if e.Now != nil {
+		if took := tookBetween(e.Now.Started, e.Now.Finished); took != "" {
+			line += " in " + took
+		}
+	}
+	if e.Reason != "" {
+		line += " (" + safeLine(e.Reason) + ")"
+	}
+	return line
+}
+
+func safeLine(text string) string {
+	return string(lines.Safe([]byte(strings.Join(strings.Fields(text), " "))))
+}
+
+func labelOf(e api.TestplanEvent) string {
+	if e.Cell == "" {
+		return e.Step
+	}
+	return e.Step + "[" + e.Cell + "]"
 }
 
 // say prints a line about the plan after the output that came before it.
-func (w *planWatch) say(format string, args ...any) {
-	if w.quiet {
-		return
-	}
-	if err := w.live.flush(); err == nil { // a broken output is told by the next entry
-		w.a.say(format, args...)
+func (v *planLines) say(format string, args ...any) {
+	if err := v.live.flush(); err == nil { // a broken output is told by the next entry
+		v.a.say(format, args...)
 	}
 }
 
-// changed tells what is new about a test plan, and follows the runs and plans that are new.
-func (w *planWatch) changed(ctx context.Context, t *testplan.TestPlan, within string) {
-	if w.plans[within] == nil {
-		w.say("test plan %s (%s)", t.ID, t.Name)
-	}
-	w.plans[within] = t
-	for i := range t.Steps {
-		s := &t.Steps[i]
-		name := within + s.Name
-		w.begun(name, s, t)
-		for _, c := range s.Cells {
-			w.cell(ctx, source{within: within, step: name}, s, c)
-		}
-		w.ended(name, s)
-	}
-}
+func (v *planLines) tick() error  { return v.live.flush() }
+func (v *planLines) close() error { return v.live.close(nil) }
 
-func (w *planWatch) begun(name string, s *testplan.StepState, t *testplan.TestPlan) {
-	before := w.seen[name]
-	if before.state != "" || s.Started.IsZero() {
-		return
-	}
-	before.state = executor.Running
-	w.seen[name] = before
-	on := ""
-	if hosts := t.Hosts[s.On]; len(hosts) > 0 {
-		on = " on " + fold(hosts)
-	}
-	w.say("step %s: running %s%s", name, s.Uses, on)
-}
+func (v *planLines) painted(verdict executor.Verdict) string { return paintedVerdict(v.a, verdict) }
 
-func (w *planWatch) cell(ctx context.Context, from source, s *testplan.StepState, c testplan.CellState) {
-	label := from.step
-	if c.Cell != "" {
-		label += "[" + c.Cell + "]"
-	}
-	from.label = label
-	for _, id := range c.Runs {
-		if !w.runs[id] {
-			w.runs[id] = true
-			w.readRun(ctx, id, from)
-		}
-	}
-	if nested := from.step + "/"; c.Plan != "" && w.open[nested] == 0 {
-		w.open[nested] = 1 // once only
-		w.readPlan(ctx, c.Plan, nested)
-	}
-	key := label + "\x00cell"
-	if !hasCells(s) || c.Verdict == "" || w.open[from.step] > 0 || w.seen[key].verdict == c.Verdict {
-		return
-	}
-	w.seen[key] = planSeen{verdict: c.Verdict}
-	w.say("step %s: %s", label, w.painted(c.Verdict))
-}
-
-func (w *planWatch) ended(name string, s *testplan.StepState) {
-	before := w.seen[name]
-	if s.State != executor.Done || before.state == executor.Done || w.open[name] > 0 {
-		return
-	}
-	before.state = executor.Done
-	w.seen[name] = before
-	line := fmt.Sprintf("step %s: %s", name, w.painted(s.Verdict))
-	if took := tookBetween(s.Started, s.Finished); took != "" {
-		line += " in " + took
-	}
-	if s.Reason != "" {
-		line += " (" + s.Reason + ")"
-	}
-	w.say("%s", line)
-}
-
-func (w *planWatch) painted(v executor.Verdict) string {
-	return w.a.painter(w.a.err)(verdictColour(v), strings.ReplaceAll(string(v), "_", " "))
+func paintedVerdict(a *app, v executor.Verdict) string {
+	return a.painter(a.err)(verdictColour(v), strings.ReplaceAll(string(v), "_", " "))
 }

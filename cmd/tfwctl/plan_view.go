@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"tfw/executor"
 	testplan "tfw/plan"
 )
@@ -160,19 +162,64 @@ func (a *app) showPlanFile(file string) error {
 	if err != nil {
 		return err
 	}
-	if a.setting.output.value == "mermaid" {
-		a.printf("%s", parsed.Mermaid())
-		return nil
+	if drawn, err := a.drawAs(parsed.Drawing()); drawn || err != nil {
+		return err
 	}
 	steps := stepsOf(parsed)
 	return a.emit(steps, func() error {
-		g := grid{head: []string{"STEP", "USES", "ON", "AFTER", "WHEN IT RUNS"}, wide: 3}
-		for _, s := range steps {
-			g.rows = append(g.rows, plainRow(s.Name, s.Uses, s.On, strings.Join(s.After, ", "), s.Part))
-		}
 		a.printf("plan %s of %s\n\n", parsed.Name, counted(len(steps), "step"))
-		return g.print(a, a.out)
+		return a.printGraph(parsed.Drawing())
 	})
+}
+
+// drawAs writes the graph where -o names a format for graphs.
+func (a *app) drawAs(d testplan.Drawing) (bool, error) {
+	text := ""
+	switch a.setting.output.value {
+	case "mermaid":
+		text = d.Mermaid()
+	case "svg":
+		text = d.SVG()
+	default:
+		return false, nil
+	}
+	_, err := a.out.WriteString(text)
+	return true, err
+}
+
+// printGraph draws the graph for a terminal; what is piped is never cut.
+func (a *app) printGraph(d testplan.Drawing) error {
+	p := a.painter(a.out)
+	drawn := d.Lines(glyphsFor(a.env).passed == "+")
+	names := 0
+	for _, l := range drawn {
+		if !l.Title {
+			names = max(names, text.RuneWidthWithoutEscSequences(l.Tree+l.Name))
+		}
+	}
+	limit := width(a.out)
+	for _, l := range drawn {
+		if l.Title {
+			a.printf("%s\n", p(grey, l.Name))
+			continue
+		}
+		colour := verdictColour(l.Verdict)
+		if l.Verdict == "" {
+			colour = ""
+		}
+		if l.Running {
+			colour = cyan
+		}
+		room := strings.Repeat(" ", names-text.RuneWidthWithoutEscSequences(l.Tree+l.Name))
+		caption := safeLine(l.Caption)
+		if left := limit - names - 3; limit > 0 && left > 8 {
+			caption = text.Snip(caption, left, "…")
+		}
+		if _, err := fmt.Fprintf(a.out, "%s%s%s  %s\n", p(grey, l.Tree), p(colour, l.Name), room, caption); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // planStep is a step of a plan's file as it is shown.

@@ -96,7 +96,7 @@ func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
 // commands lists what tfwctl can do, in the order of the help page's groups.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
-		newExec(a), newRun(a), newPlan(a), newCp(a),
+		newExec(a), newRun(a), newPlan(a), newResults(a), newCp(a),
 		newTop(a), newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
 		newLease(a), newLeases(a), newRenew(a), newRelease(a), newAudit(a),

@@ -91,7 +91,7 @@ func (a *app) resolve() error {
 		inventory: first(origin{a.flags.inventory, "--inventory"}, origin{a.env("TFW_INVENTORY"), "TFW_INVENTORY"}, origin{spec.Inventory, place}, origin{"inventory.yaml", "default"}),
 		output:    first(origin{a.flags.output, "--output"}, origin{a.env("TFW_OUTPUT"), "TFW_OUTPUT"}, origin{spec.Output, place}, origin{"table", "default"}),
 	}
-	if o := a.setting.output; !slices.Contains([]string{"table", "json", "yaml", "jsonl", "raw", "mermaid"}, o.value) {
+	if o := a.setting.output; !slices.Contains([]string{"table", "json", "yaml", "jsonl", "raw", "mermaid", "svg", "junit", "tap"}, o.value) {
 		return usageError{fmt.Sprintf("%s: got %q, want table, json, yaml or jsonl", o.from, o.value)}
 	}
 	return nil
