@@ -411,22 +411,32 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 
 // Wait returns the test plan once it is done, or as it stands when ctx ends, with ctx's error.
 func (e *Engine) Wait(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
-	for {
+	t, err := e.TestPlan(context.WithoutCancel(ctx), p, id)
+	if err != nil || t.State == executor.Done {
+		return t, err
+	}
+	for id = t.ID; ; {
 		bell := e.Changed(id)
-		t, err := e.TestPlan(context.WithoutCancel(ctx), p, id)
-		if err != nil || t.State == executor.Done {
-			return t, err
-		}
-		if t.ID != id {
-			id = t.ID
-			continue
+		if e.over(id) {
+			return e.TestPlan(context.WithoutCancel(ctx), p, id)
 		}
 		select {
 		case <-bell:
 		case <-ctx.Done():
-			return t, ctx.Err()
+			t, err := e.TestPlan(context.WithoutCancel(ctx), p, id)
+			return t, errors.Join(err, ctx.Err())
 		}
 	}
+}
+
+// over reports whether the test plan is done, or not there any more, without reading its steps.
+func (e *Engine) over(id string) (over bool) {
+	err := e.cfg.Store.View(context.Background(), func(tx executor.Tx) error {
+		_, open := tx.Get(tableOpen, id)
+		over = !open
+		return nil
+	})
+	return over || err != nil
 }
 
 // Changed gives a channel that is closed at the next change of the test plan with this full id.
