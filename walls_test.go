@@ -44,6 +44,8 @@ var libraries = []struct {
 	{"github.com/danielgtaylor/huma/", []string{"api"}, "routes and OpenAPI live at the door"},
 	{"go.etcd.io/bbolt", []string{"executor/bolt"}, "the store can be another one as long as only one room knows"},
 	{"filippo.io/age", []string{"executor/age"}, "the file format of secrets is one room's business"},
+	{"github.com/coreos/go-oidc/", []string{"api"}, "who users are to an OpenID provider is asked at the door"},
+	{"golang.org/x/oauth2", []string{"api"}, "as for go-oidc"},
 	{"golang.org/x/crypto/ssh", []string{"executor/ssh", "executor/executortest"}, "everybody else asks a Transport: pooling, host keys and durability are decided in one place"},
 	{"github.com/pkg/sftp", []string{"executor/ssh", "executor/executortest"}, "as for x/crypto/ssh"},
 	{"github.com/knadh/koanf/", []string{"cmd"}, "settings are read once, at the keys, and passed on as values"},

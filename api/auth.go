@@ -25,6 +25,11 @@ func (s *Server) authenticate(c *fiber.Ctx, r *request) error {
 		return s.byToken(c, r, token)
 	case r.conn != nil && r.conn.peer != nil:
 		r.principal = *r.conn.peer
+	case s.cfg.Auth && r.conn.identity() != nil:
+		if err := foreignPage(c); err != nil {
+			return err
+		}
+		return s.byProof(r, *r.conn.identity())
 	case s.cfg.Auth:
 		s.metrics.refused.Inc()
 		return fmt.Errorf("%w: send one as \"Authorization: Bearer TOKEN\" (the first start wrote one to admin.token in tfwd's data directory)", ErrUnauthenticated)
@@ -37,8 +42,7 @@ func (s *Server) authenticate(c *fiber.Ctx, r *request) error {
 
 // byToken lets a valid token in at once, and slows down a source that keeps failing.
 func (s *Server) byToken(c *fiber.Ctx, r *request, token string) error {
-	source := sourceOf(c)
-	p, err := s.cfg.Executor.Authenticate(r.ctx, token, source)
+	p, err := s.cfg.Executor.Authenticate(r.ctx, token, r.source)
 	if err == nil {
 		r.principal = p
 		return nil
@@ -46,15 +50,38 @@ func (s *Server) byToken(c *fiber.Ctx, r *request, token string) error {
 	if !errors.Is(err, executor.ErrForbidden) {
 		return err
 	}
+	return s.slowed(r, fmt.Errorf("%w: the token is wrong, expired or revoked (see: tfwctl token list)", ErrUnauthenticated))
+}
+
+// byProof lets in who is known by its client certificate, or as a local user.
+func (s *Server) byProof(r *request, id executor.Identity) error {
+	p, err := s.cfg.Executor.Identify(id, r.source)
+	if err != nil {
+		s.metrics.refused.Inc()
+		s.log.Warn("authentication failed", "request", r.id, "from", r.source, "path", r.path, "kind", id.Kind, "name", id.Name)
+		return fmt.Errorf("%w: %w", ErrUnauthenticated, err)
+	}
+	r.principal = p
+	return nil
+}
+
+// failedLogin is the answer to a login that was refused.
+func (s *Server) failedLogin(r *request, why error) error {
+	s.log.Warn("login refused", "request", r.id, "from", r.source, "error", why)
+	return s.slowed(r, fmt.Errorf("%w: %w", ErrUnauthenticated, why))
+}
+
+// slowed holds the answer up the longer, the more often the source failed.
+func (s *Server) slowed(r *request, answer error) error {
 	s.metrics.refused.Inc()
-	wait, allowed := s.throttle.failed(hostOfAddr(source))
-	s.log.Warn("authentication failed", "request", r.id, "from", source, "path", c.Path(), "delay", wait)
+	wait, allowed := s.throttle.failed(hostOfAddr(r.source))
+	s.log.Warn("authentication failed", "request", r.id, "from", r.source, "path", r.path, "delay", wait)
 	if !allowed {
 		return fmt.Errorf("%w: too many failed authentications from here: try again later", ErrTooMany)
 	}
 	pause(s.stopping, wait)
 	s.throttle.done()
-	return fmt.Errorf("%w: the token is wrong, expired or revoked (see: tfwctl token list)", ErrUnauthenticated)
+	return answer
 }
 
 // tokenOf is the token of the request, in one of its two places.
@@ -89,6 +116,12 @@ func sameSite(c *fiber.Ctx) error {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
 		return fmt.Errorf("%w: without tokens the controller is only reachable by its address or as localhost, not as %q", executor.ErrForbidden, host)
 	}
+	return foreignPage(c)
+}
+
+// foreignPage refuses what a browser was made to ask by a page of another site: it shows
+// its certificate, or has the way in, without its user's wish.
+func foreignPage(c *fiber.Ctx) error {
 	if site := c.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 		return fmt.Errorf("%w: a web page of another site may not ask this", executor.ErrForbidden)
 	}

@@ -74,6 +74,25 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.json(ctx, call{method: http.MethodDelete, path: "/v2.1/tokens/" + url.PathEscape(id)}, nil)
 }
 
+// LoginOffer tells how users log in there; it needs no token.
+func (c *Client) LoginOffer(ctx context.Context) (LoginOffer, error) {
+	var offer LoginOffer
+	return offer, c.get(ctx, "/login", nil, &offer)
+}
+
+// Login gets a token for an ID token of the controller's OpenID provider.
+func (c *Client) Login(ctx context.Context, idToken string) (NewToken, error) {
+	var made NewToken
+	body := map[string]string{"id_token": idToken}
+	return made, c.json(ctx, call{method: http.MethodPost, path: "/login", body: body}, &made)
+}
+
+// Whoami asks who this client is to the controller.
+func (c *Client) Whoami(ctx context.Context) (Whoami, error) {
+	var w Whoami
+	return w, c.get(ctx, "/v2.1/whoami", nil, &w)
+}
+
 // Artifact is content in the artifact store.
 type Artifact struct {
 	SHA256 string `json:"sha256" doc:"of the content, hex"`

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"os/user"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -50,6 +52,7 @@ type conn struct {
 	net.Conn
 	raw    syscall.RawConn     // nil when there is no descriptor
 	peer   *executor.Principal // over a unix socket, the process's own user or root
+	user   *executor.Identity  // over a unix socket, another user
 	linger atomic.Bool         // the client may still be sending: let it read our answer
 	closed sync.Once
 	forget func() // called by Close
@@ -65,7 +68,7 @@ func newConn(c net.Conn) *conn {
 		wrapped.raw, _ = sc.SyscallConn()
 	}
 	if _, ok := under.(*net.UnixConn); ok && wrapped.raw != nil {
-		wrapped.peer = peerOf(wrapped.raw)
+		wrapped.peer, wrapped.user = peerOf(wrapped.raw)
 	}
 	return wrapped
 }
@@ -101,20 +104,61 @@ func (c *conn) Close() error {
 	return err
 }
 
-// peerOf is the principal of a unix socket's other end, by SO_PEERCRED of
-// unix(7): the process's own user and root have all rights, others must show a token.
-func peerOf(raw syscall.RawConn) *executor.Principal {
+// peerOf tells who is at a unix socket's other end, by SO_PEERCRED of unix(7): the
+// process's own user and root have all rights, others those that the policy gives a local user, if any.
+func peerOf(raw syscall.RawConn) (*executor.Principal, *executor.Identity) {
 	var cred *unix.Ucred
 	var credErr error
 	err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
-	if err != nil || credErr != nil || (cred.Uid != 0 && int(cred.Uid) != unix.Geteuid()) {
-		return nil
+	if err != nil || credErr != nil {
+		return nil, nil
+	}
+	if name := userName(cred.Uid); cred.Uid != 0 && int(cred.Uid) != unix.Geteuid() {
+		return nil, &executor.Identity{Kind: executor.ByUnixUser, Name: name, Names: []string{name}}
 	}
 	p := executor.Local(userName(cred.Uid))
 	p.Source = "unix:pid=" + strconv.Itoa(int(cred.Pid))
-	return &p
+	return &p, nil
+}
+
+// identity is what the connection itself proves of its other end: a local user, or a
+// certificate that one of our authorities signed (RFC 5280). It is nil without. A certificate is looked at for each
+// request: it may expire while its connection stays open.
+func (c *conn) identity() *executor.Identity {
+	if c == nil {
+		return nil
+	}
+	if c.user != nil {
+		return c.user
+	}
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := t.ConnectionState()
+	if len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	cert := state.PeerCertificates[0]
+	id := &executor.Identity{Kind: executor.ByCertificate, Name: cert.Subject.CommonName, Expires: cert.NotAfter}
+	if cert.Subject.CommonName != "" {
+		id.Names = append(id.Names, "CN="+cert.Subject.CommonName)
+	}
+	for kind, names := range map[string][]string{"dns:": cert.DNSNames, "email:": cert.EmailAddresses} {
+		for _, n := range names {
+			id.Names = append(id.Names, kind+n)
+		}
+	}
+	for _, u := range cert.URIs {
+		id.Names = append(id.Names, "uri:"+u.String())
+	}
+	slices.Sort(id.Names)
+	if id.Name == "" && len(id.Names) > 0 {
+		id.Name = id.Names[0]
+	}
+	return id
 }
 
 var userNames sync.Map // uid to name

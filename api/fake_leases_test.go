@@ -87,3 +87,20 @@ func (f *fake) ForgetHostKeys(_ context.Context, _ executor.Principal, target st
 	}
 	return nil, nil
 }
+
+func (f *fake) Identify(id executor.Identity, source string) (executor.Principal, error) {
+	if id.Name != "ann" {
+		return executor.Principal{}, fmt.Errorf("%s: %w", id.Name, executor.ErrForbidden)
+	}
+	return executor.Principal{Name: "ann", Role: executor.Viewer, Source: source}, nil
+}
+func (f *fake) Login(ctx context.Context, id executor.Identity, _ time.Duration, source, _ string) (string, executor.Token, error) {
+	p, err := f.Identify(id, source)
+	if err != nil {
+		return "", executor.Token{}, err
+	}
+	return f.CreateToken(ctx, p, executor.Token{Name: p.Name, Role: p.Role, Login: id.Kind})
+}
+func (f *fake) Still(_ context.Context, p executor.Principal) (executor.Principal, error) {
+	return p, nil
+}

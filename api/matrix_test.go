@@ -50,6 +50,7 @@ func TestMatrix(t *testing.T) {
 		{"GET", "/v2.1/tokens", "", "", [5]int{403, 403, 403, 200, 200}},
 		{"POST", "/v2.1/tokens", "", `{"name":"n","role":"viewer","groups":["red"]}`, [5]int{403, 403, 403, 201, 201}},
 		{"DELETE", "/v2.1/tokens/{id}", "/v2.1/tokens/nosuch", "", [5]int{403, 403, 403, 404, 404}},
+		{"GET", "/v2.1/whoami", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"GET", "/v2.1/secrets", "", "", [5]int{403, 200, 200, 200, 200}},
 		{"PUT", "/v2.1/secrets/{name}", "/v2.1/secrets/db", `{"value":"long enough"}`, [5]int{403, 403, 403, 403, 200}},
 		{"DELETE", "/v2.1/secrets/{name}", "/v2.1/secrets/db", "", [5]int{403, 403, 403, 403, 204}},

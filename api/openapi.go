@@ -181,6 +181,9 @@ func route[I, O any](s *Server, op huma.Operation, handler func(ctx context.Cont
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		r := requestIn(ctx)
 		out, err := handler(ctx, r, in)
+		if r.over.Load() {
+			err = errRights
+		}
 		if err == nil {
 			return out, nil
 		}

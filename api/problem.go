@@ -15,6 +15,7 @@ var (
 	ErrUnauthenticated = refusal{"no valid token", executor.ErrForbidden} // is executor.ErrForbidden too
 	ErrTooLarge        = errors.New("too large")
 	ErrTooMany         = errors.New("too many requests")
+	ErrElsewhere       = errors.New("another service does not answer")  // such as the OpenID provider
 	ErrInternal        = errors.New("internal error of the controller") // its log has the cause
 )
 
@@ -111,6 +112,7 @@ var errorTable = []struct {
 	{plugins.ErrUnknown, "unknown_method", http.StatusBadRequest},
 	{executor.ErrBadRequest, "bad_request", http.StatusBadRequest},
 	{executor.ErrNotFound, "not_found", http.StatusNotFound},
+	{ErrElsewhere, "elsewhere", http.StatusBadGateway},
 	{ErrInternal, "internal", http.StatusInternalServerError},
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -24,10 +25,12 @@ import (
 type request struct {
 	id        string
 	path      string
+	source    string // where it came from
 	principal executor.Principal
 	ctx       context.Context
 	conn      *conn
 	body      *body
+	over      atomic.Bool // the rights that it began with are not there any more
 }
 
 const requestLocal = "tfw.request"
@@ -53,7 +56,7 @@ func (b *body) Read(p []byte) (int, error) {
 // in who may come in, keeps a panic from ending the process and counts.
 func (s *Server) admit(c *fiber.Ctx) (err error) {
 	start := time.Now()
-	r := &request{id: requestID(c.Get("X-Request-Id")), path: c.Path(), ctx: s.ctx}
+	r := &request{id: requestID(c.Get("X-Request-Id")), path: c.Path(), source: sourceOf(c), ctx: s.ctx}
 	r.conn, _ = c.Context().Conn().(*conn)
 	if stream := c.Request().BodyStream(); stream != nil {
 		r.body = &body{r: stream}

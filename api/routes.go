@@ -24,6 +24,7 @@ func (s *Server) routes() {
 	s.hostKeyRoutes()
 	s.catalogueRoutes()
 	s.tokenRoutes()
+	s.loginRoutes()
 	s.secretRoutes()
 	s.artifactRoutes()
 	s.leaseRoutes()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/negotiation"
@@ -81,7 +82,7 @@ func (s *Server) getLog(ctx context.Context, r *request, in *logIn) (*logOut, er
 		return nil, err
 	}
 	q.Packed = kind == plain && takesZstd(in.Coding)
-	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, form: formOf(kind, run.ID, in.Skip, q.Packed)}
+	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, asked: time.Now(), form: formOf(kind, run.ID, in.Skip, q.Packed)}
 	if err := st.first(ctx); err != nil {
 		return nil, err
 	}

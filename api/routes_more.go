@@ -119,7 +119,7 @@ func (s *Server) artifactRoutes() {
 				c := hc.(*humaContext).c
 				c.Set("ETag", `"`+in.SHA256+`"`)
 				c.Set("Content-Type", "application/octet-stream")
-				c.Context().SetBodyStream(&download{ReadCloser: content, s: s, r: r}, int(size))
+				c.Context().SetBodyStream(&download{ReadCloser: content, s: s, r: r, asked: time.Now()}, int(size))
 			}}, nil
 		})
 }
@@ -130,7 +130,7 @@ func (s *Server) putArtifact(ctx context.Context, r *request, _ *struct{}) (*put
 	if r.body == nil {
 		return nil, badField("body", "is empty: send the content itself")
 	}
-	sum, size, err := s.cfg.Executor.PutArtifact(ctx, r.principal, &upload{s: s, r: r, left: s.cfg.ArtifactLimit})
+	sum, size, err := s.cfg.Executor.PutArtifact(ctx, r.principal, &upload{s: s, r: r, left: s.cfg.ArtifactLimit, asked: time.Now()})
 	if err != nil {
 		return nil, err
 	}
@@ -139,12 +139,16 @@ func (s *Server) putArtifact(ctx context.Context, r *request, _ *struct{}) (*put
 
 // upload reads a body of any length up to a bound. As long as bytes arrive it may take its time.
 type upload struct {
-	s    *Server
-	r    *request
-	left int64
+	s     *Server
+	r     *request
+	left  int64
+	asked time.Time
 }
 
 func (u *upload) Read(p []byte) (int, error) {
+	if err := u.s.still(u.r, &u.asked); err != nil {
+		return 0, err
+	}
 	if u.r.conn != nil {
 		u.r.conn.SetReadDeadline(time.Now().Add(u.s.cfg.ReadTimeout))
 	}
@@ -164,11 +168,15 @@ func (u *upload) Read(p []byte) (int, error) {
 // download renews the write deadline with every piece: fasthttp sets it once.
 type download struct {
 	io.ReadCloser
-	s *Server
-	r *request
+	s     *Server
+	r     *request
+	asked time.Time
 }
 
 func (d *download) Read(p []byte) (int, error) {
+	if err := d.s.still(d.r, &d.asked); err != nil {
+		return 0, err
+	}
 	if d.r.conn != nil {
 		d.r.conn.SetWriteDeadline(time.Now().Add(d.s.cfg.WriteTimeout))
 	}

@@ -103,7 +103,8 @@ func (s *Server) waitFor(ctx context.Context, r *request, id string, w wait) (*e
 	return run, err
 }
 
-// watch calls cancel when the request's client is gone or the server is shutting down, until stopped.
+// watch calls cancel when the request's client is gone, its rights are not what they were, or the
+// server is shutting down, until stopped.
 func (s *Server) watch(r *request, cancel func()) (stop func()) {
 	done := make(chan struct{})
 	ended := make(chan struct{})
@@ -111,13 +112,15 @@ func (s *Server) watch(r *request, cancel func()) (stop func()) {
 		defer close(ended)
 		tick := time.NewTicker(goneEvery)
 		defer tick.Stop()
+		asked := time.Now()
 		for {
 			select {
 			case <-done:
 				return
 			case <-s.stopping:
 			case <-tick.C:
-				if r.conn == nil || !r.conn.gone() {
+				r.over.Store(s.still(r, &asked) != nil)
+				if (r.conn == nil || !r.conn.gone()) && !r.over.Load() {
 					continue
 				}
 			}

@@ -56,6 +56,9 @@ type Executor interface {
 	Tokens(ctx context.Context, p executor.Principal) ([]executor.Token, error)
 	RevokeToken(ctx context.Context, p executor.Principal, id string) error
 	Authenticate(ctx context.Context, text, source string) (executor.Principal, error)
+	Identify(id executor.Identity, source string) (executor.Principal, error)
+	Login(ctx context.Context, id executor.Identity, d time.Duration, source, request string) (text string, made executor.Token, err error)
+	Still(ctx context.Context, p executor.Principal) (executor.Principal, error)
 }
 
 var _ Executor = (*executor.Executor)(nil)
@@ -74,6 +77,9 @@ type Config struct {
 	// user over a unix socket or a [Pipe]. Without it every caller is an admin:
 	// then callers that come through a web browser's page of another site are refused.
 	Auth bool
+	// Login lets users in who prove who they are to somebody else; nil: with tokens and certificates only.
+	Login    LoginMethod
+	LoginFor time.Duration // how long the token of a login is good; 0 is 12 h
 	// Metrics is where /metrics is gathered from, and where the server's own are registered; nil makes one.
 	Metrics *prometheus.Registry
 
@@ -157,7 +163,7 @@ func (cfg *Config) setDefaults() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&cfg.ReadTimeout, 30 * time.Second}, {&cfg.WriteTimeout, 30 * time.Second}, {&cfg.Heartbeat, 15 * time.Second}} {
+	}{{&cfg.ReadTimeout, 30 * time.Second}, {&cfg.WriteTimeout, 30 * time.Second}, {&cfg.Heartbeat, 15 * time.Second}, {&cfg.LoginFor, 12 * time.Hour}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}

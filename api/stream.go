@@ -35,6 +35,7 @@ type logStream struct {
 	ending  *ending          // shared by the run's followers
 	run     *executor.Run    // once it was seen done
 	sent    time.Time        // when a piece was last written
+	asked   time.Time        // when the rights were last looked at
 	credit  int              // rings that are still answered at once
 	buf     bytes.Buffer
 }
@@ -188,6 +189,9 @@ func (st *logStream) unpacked(e executor.Entry) (executor.Entry, error) {
 // false at the end. For every ring it looks at the run and the log once.
 func (st *logStream) next() (more bool, err error) {
 	for st.left >= 0 {
+		if err := st.s.still(st.r, &st.asked); err != nil {
+			return false, err
+		}
 		st.query.After, st.query.Since = max(st.query.After, st.page.Next), st.sinceLeft()
 		if !st.page.More && (!st.follow || st.run != nil) {
 			return false, nil
@@ -248,6 +252,9 @@ func (st *logStream) sleep(changed <-chan struct{}) error {
 		case <-tick.C:
 			if st.r.conn.gone() {
 				return errGone
+			}
+			if err := st.s.still(st.r, &st.asked); err != nil {
+				return err
 			}
 			if time.Since(st.sent) >= st.s.cfg.Heartbeat {
 				st.form.heartbeat(&st.buf)

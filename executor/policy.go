@@ -6,15 +6,16 @@ import (
 	"slices"
 )
 
-// Policy narrows what the holders of tokens may do. It never widens: whoever is
-// named by no rule has the rights of its token, and each rule that names it takes away.
+// Policy says who comes in without a token, and narrows what everybody may do. Its rules never widen: whoever is
+// named by no rule has the rights of its token or user, and each rule that names it takes away.
 type Policy struct {
+	Users []User `json:"users,omitempty"`
 	Rules []Rule `json:"rules"`
 }
 
-// Rule is about the tokens of some names. Names and methods are patterns in the way of path.Match.
+// Rule is about the tokens and users of some names. Names and methods are patterns in the way of path.Match.
 type Rule struct {
-	Name      string   `json:"name"`                 // of the token
+	Name      string   `json:"name"`                 // of the token or user
 	Role      Role     `json:"role,omitempty"`       // at most this; "": the token's
 	Groups    []string `json:"groups,omitempty"`     // only hosts that are in one of these, too
 	Allow     []string `json:"allow,omitempty"`      // only these methods: "linux_system.*"
@@ -32,6 +33,11 @@ type bounds struct {
 
 // Check reports the first mistake of a policy.
 func (p *Policy) Check() error {
+	for i, u := range p.Users {
+		if err := u.check(); err != nil {
+			return fmt.Errorf("users[%d]: %w", i, err)
+		}
+	}
 	for i, r := range p.Rules {
 		if r.Name == "" {
 			return fmt.Errorf("rules[%d]: name: is empty (use \"*\" for everybody)", i)

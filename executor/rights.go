@@ -27,11 +27,20 @@ type Principal struct {
 	Source  string   // where it came from: address, or "unix:pid=..."
 	Request string   // id of the request it came with, for the record
 
-	bounds *bounds // what the policy took away; nil: nothing
+	bounds *bounds   // what the policy took away; nil: nothing
+	proof  *Identity // by which it came in, without a token; nil: none
 }
 
 // Local is the principal of the process's own user: all rights.
 func Local(name string) Principal { return Principal{Name: name, Role: Admin, Source: "local"} }
+
+// Proof says how the principal proved who it is, itself or at the login that its token came from; "" for a token and for local trust.
+func (p Principal) Proof() IdentityKind {
+	if p.proof == nil {
+		return ""
+	}
+	return p.proof.Kind
+}
 
 // May reports whether the principal's role includes r.
 func (p Principal) May(r Role) bool {

@@ -24,12 +24,21 @@ type Token struct {
 	Expires  time.Time `json:"expires,omitzero"`
 	LastUsed time.Time `json:"last_used,omitzero"` // to the minute
 	Revoked  time.Time `json:"revoked,omitzero"`
+	// Login says how its user proved who it is, for the token of a login. Its rights are then
+	// those that the policy gives at each use; Role and Groups are those at the login.
+	Login IdentityKind `json:"login,omitempty"`
 }
 
 // tokenRecord is a token with the hash of its secret.
 type tokenRecord struct {
 	Token
-	Hash string `json:"hash"` // hex of SHA-256
+	Hash  string    `json:"hash"`            // hex of SHA-256
+	Proof *Identity `json:"proof,omitempty"` // of a login
+}
+
+// good reports whether the token may still be used.
+func (t tokenRecord) good() bool {
+	return t.Revoked.IsZero() && (t.Expires.IsZero() || time.Now().Before(t.Expires))
 }
 
 // CreateToken makes a token and gives its text, tfw_ID_SECRET: the only time it is
@@ -47,20 +56,47 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	if err := e.checkToken(t); err != nil {
 		return "", Token{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
+	return e.makeToken(ctx, p, t, nil, "token.create")
+}
+
+func (e *Executor) makeToken(ctx context.Context, p Principal, t Token, proof *Identity, action string) (text string, made Token, err error) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
 	hash := sha256.Sum256([]byte(hex.EncodeToString(secret[:])))
 	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = NewID(), now(), p.Name, time.Time{}, time.Time{}
 	err = e.store.Update(ctx, func(tx Tx) error {
-		return errors.Join(put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:])}),
-			e.audit(tx, p, AuditEntry{Action: "token.create", Object: t.ID, Outcome: "made", Detail: fmt.Sprintf("%s, %s", t.Name, t.Role)}))
+		if proof != nil {
+			if err := endOldLogins(tx, t.Name); err != nil {
+				return err
+			}
+		}
+		return errors.Join(put(tx, tableTokens, t.ID, tokenRecord{t, hex.EncodeToString(hash[:]), proof}),
+			e.audit(tx, p, AuditEntry{Action: action, Object: t.ID, Outcome: "made", Detail: fmt.Sprintf("%s, %s", t.Name, t.Role)}))
 	})
 	return "tfw_" + t.ID + "_" + hex.EncodeToString(secret[:]), t, err
 }
 
+// endOldLogins drops the tokens of a user's logins that are over, and the oldest beyond what is kept.
+func endOldLogins(tx Tx, name string) error {
+	var mine []tokenRecord
+	err := rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
+		if t.Login != "" && t.Name == name {
+			mine = append(mine, t)
+		}
+		return nil
+	})
+	slices.SortFunc(mine, func(a, b tokenRecord) int { return b.Created.Compare(a.Created) })
+	for i, t := range mine {
+		if !t.good() || i >= loginsKept-1 {
+			err = errors.Join(err, tx.Delete(tableTokens, t.ID))
+		}
+	}
+	return err
+}
+
 func (e *Executor) checkToken(t Token) error {
 	switch {
-	case t.Name == "" || len(t.Name) > 64 || strings.ContainsFunc(t.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case !printable(t.Name):
 		return fmt.Errorf("name: want 1 to 64 printable characters")
 	case !slices.Contains([]Role{Viewer, Operator, Admin}, t.Role):
 		return fmt.Errorf("role %q: want viewer, operator or admin", t.Role)
@@ -76,6 +112,11 @@ func (e *Executor) checkToken(t Token) error {
 		}
 	}
 	return nil
+}
+
+// printable reports whether a name is fit for records and tables.
+func printable(name string) bool {
+	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 func (e *Executor) policy() *Policy {
@@ -109,9 +150,10 @@ func (e *Executor) Tokens(ctx context.Context, p Principal) ([]Token, error) {
 	return all, err
 }
 
-// RevokeToken ends a token now and for good.
+// RevokeToken ends a token now and for good: requests that it is used for are cut off.
+// Everybody may end the token that it came with.
 func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) error {
-	if !p.May(Admin) {
+	if !p.May(Admin) && (p.Token == "" || id != p.Token) {
 		return fmt.Errorf("%s may not revoke tokens: %w (needs the role admin)", p.Name, ErrForbidden)
 	}
 	return e.store.Update(ctx, func(tx Tx) error {
@@ -120,7 +162,7 @@ func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) erro
 		switch {
 		case err != nil:
 			return err
-		case !ok || !within(t.Groups, p.Groups):
+		case !ok || id != p.Token && !within(t.Groups, p.Groups):
 			return fmt.Errorf("token %q: %w (see: tfwctl token list)", id, ErrNotFound)
 		case !t.Revoked.IsZero():
 			return nil
@@ -145,11 +187,21 @@ func (e *Executor) Authenticate(ctx context.Context, text, source string) (Princ
 	}
 	hash := sha256.Sum256([]byte(secret))
 	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash[:])), []byte(t.Hash)) == 1
-	if !known || !same || !t.Revoked.IsZero() || (!t.Expires.IsZero() && time.Now().After(t.Expires)) {
+	if !known || !same || !t.good() {
 		return Principal{}, fmt.Errorf("token: %w", ErrForbidden)
 	}
 	e.used(ctx, t)
-	return e.policy().narrow(Principal{Name: t.Name, Role: t.Role, Groups: t.Groups, Token: t.ID, Source: source}), nil
+	return e.holder(t, source)
+}
+
+// holder is the principal that a good token stands for now.
+func (e *Executor) holder(t tokenRecord, source string) (Principal, error) {
+	if t.Proof == nil {
+		return e.policy().narrow(Principal{Name: t.Name, Role: t.Role, Groups: t.Groups, Token: t.ID, Source: source}), nil
+	}
+	p, err := e.Identify(*t.Proof, source)
+	p.Token = t.ID
+	return p, err
 }
 
 // used notes the use, at most once a minute.

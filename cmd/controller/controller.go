@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"tfw/api"
+	"tfw/api/oidc"
 	"tfw/executor"
 	"tfw/executor/bolt"
 	"tfw/executor/ssh"
@@ -38,9 +40,14 @@ type Config struct {
 	Listener net.Listener // served too, such as one of api.Pipe
 	TLSCert  string       // PEM files; both or none
 	TLSKey   string
-	NoAuth   bool // ask for no token; on loopback only
-	Insecure bool // Listen may be another address than loopback without TLS
-	Embedded bool // in the process of a tfwctl
+	ClientCA string // PEM file of authorities: client certificates of theirs let in the policy's users; "": none
+	NoAuth   bool   // ask for no token; on loopback only
+	Insecure bool   // Listen may be another address than loopback without TLS
+	Embedded bool   // in the process of a tfwctl
+
+	SocketGroup string        // members of this local group may reach the socket; "": this user only
+	OIDC        oidc.Config   // whose users may log in; without an issuer none
+	LoginFor    time.Duration // how long a login is good; 0: 12 h
 
 	Log     *slog.Logger // nil: nothing is logged
 	Version string
@@ -72,6 +79,7 @@ type Controller struct {
 	hook      atomic.Pointer[executor.Executor] // exec, for the inventory's watcher
 	server    *api.Server
 	cert      atomic.Pointer[tls.Certificate]
+	clientCA  atomic.Pointer[x509.CertPool]   // nil: client certificates are not asked for
 	policy    atomic.Pointer[executor.Policy] // nil: none
 	http      net.Listener                    // nil: none
 

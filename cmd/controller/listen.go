@@ -3,15 +3,19 @@ package controller
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"tfw/api"
+	"tfw/api/oidc"
 	"tfw/executor"
 )
 
@@ -22,6 +26,17 @@ var ErrRefused = errors.New("refused")
 func (cfg *Config) check() error {
 	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
 		return fmt.Errorf("%w: tls_cert and tls_key go together", ErrRefused)
+	}
+	if cfg.ClientCA != "" && cfg.TLSCert == "" {
+		return fmt.Errorf("%w: tls_client_ca needs tls_cert and tls_key: client certificates are shown over TLS only", ErrRefused)
+	}
+	if cfg.SocketGroup != "" && cfg.Socket == "" {
+		return fmt.Errorf("%w: socket_group needs socket: the data directory is closed to everybody else (choose one such as /run/tfw/tfwd.sock)", ErrRefused)
+	}
+	if cfg.OIDC != (oidc.Config{}) {
+		if err := cfg.OIDC.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 	}
 	if cfg.Listen == "" || cfg.Listen == "none" {
 		return nil
@@ -52,10 +67,14 @@ func loopback(host string) bool {
 
 // serve opens every listener, then answers on them.
 func (c *Controller) serve(ctx context.Context) error {
-	var err error
+	login, err := c.login()
+	if err != nil {
+		return err
+	}
 	c.server, err = api.New(api.Config{
 		Executor: c.exec, Plans: c.plans, Plugins: c.registry, Inventory: c.status, Ready: c.store.Health, Log: c.log,
 		Version: c.cfg.Version, Auth: !c.cfg.NoAuth, ArtifactLimit: c.cfg.ArtifactLimit,
+		Login: login, LoginFor: c.cfg.LoginFor,
 	})
 	if err != nil {
 		return err
@@ -112,15 +131,30 @@ func (c *Controller) listenHTTP(ctx context.Context) (net.Listener, error) {
 	c.http = ln
 	if c.cfg.TLSCert != "" {
 		return tls.NewListener(ln, &tls.Config{
-			MinVersion:     tls.VersionTLS12,
-			NextProtos:     []string{"http/1.1"},
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.cert.Load(), nil },
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.tls(), nil },
 		}), nil
 	}
 	return ln, nil
 }
 
-// loadCert reads the certificate, so that a renewed one is taken without a restart.
+// tls is the settings of a new connection, with the certificates that are in force.
+func (c *Controller) tls() *tls.Config {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{*c.cert.Load()}, SessionTicketsDisabled: true}
+	if pool := c.clientCA.Load(); pool != nil {
+		t.ClientAuth, t.ClientCAs = tls.VerifyClientCertIfGiven, pool
+	}
+	return t
+}
+
+func (c *Controller) login() (api.LoginMethod, error) {
+	if c.cfg.OIDC.Issuer == "" {
+		return nil, nil
+	}
+	return oidc.New(c.cfg.OIDC)
+}
+
+// loadCert reads the certificates, so that renewed ones are taken without a restart. On an error all stay as they were.
 func (c *Controller) loadCert() error {
 	if c.cfg.TLSCert == "" {
 		return nil
@@ -129,6 +163,17 @@ func (c *Controller) loadCert() error {
 	if err != nil {
 		return fmt.Errorf("tls_cert %s, tls_key %s: %w", c.cfg.TLSCert, c.cfg.TLSKey, err)
 	}
+	var pool *x509.CertPool
+	if c.cfg.ClientCA != "" {
+		text, err := os.ReadFile(c.cfg.ClientCA)
+		if err != nil {
+			return fmt.Errorf("tls_client_ca: %w", err)
+		}
+		if pool = x509.NewCertPool(); !pool.AppendCertsFromPEM(text) {
+			return fmt.Errorf("tls_client_ca %s: holds no certificate (want PEM)", c.cfg.ClientCA)
+		}
+	}
+	c.clientCA.Store(pool)
 	c.cert.Store(&cert)
 	return nil
 }
@@ -156,12 +201,32 @@ func (c *Controller) listenSocket() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := c.openTo(path); err != nil {
 		ln.Close()
 		return nil, err
 	}
 	c.owner.Socket = path
 	return ln, nil
+}
+
+// openTo lets this user connect to the socket, and the members of the group that is set. What they may do there the
+// policy says: see executor.User.
+func (c *Controller) openTo(path string) error {
+	if c.cfg.SocketGroup == "" {
+		return os.Chmod(path, 0o600)
+	}
+	g, err := user.LookupGroup(c.cfg.SocketGroup)
+	if err != nil {
+		return fmt.Errorf("socket_group: %w", err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err == nil {
+		err = os.Chown(path, -1, gid)
+	}
+	if err != nil {
+		return fmt.Errorf("socket_group %s: %w", c.cfg.SocketGroup, err)
+	}
+	return os.Chmod(path, 0o660)
 }
 
 // adminToken writes the first token into the data directory, where tfwctl finds it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"tfw/api/oidc"
 	"tfw/cmd/controller"
 	"tfw/executor"
 	"tfw/inventory"
@@ -114,7 +115,12 @@ func configOf(environ []string) string {
 }
 
 func (s settings) controller(version string, log *slog.Logger) controller.Config {
+	var provider oidc.Config
+	if s.OIDCIssuer != "" || s.OIDCClientID != "" {
+		provider = oidc.Config{Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, Claim: s.OIDCClaim, Groups: s.OIDCGroups}
+	}
 	return controller.Config{
+		ClientCA: s.TLSClientCA, SocketGroup: s.SocketGroup, OIDC: provider, LoginFor: s.LoginFor,
 		Inventory: s.Inventory, Data: s.Data, PluginsDir: s.PluginsDir, Secrets: s.Secrets, SecretsKey: s.SecretsKey,
 		Listen: s.Listen, Socket: s.Socket, TLSCert: s.TLSCert, TLSKey: s.TLSKey, NoAuth: s.NoAuth, Insecure: s.Insecure,
 		Log: log, Version: version,

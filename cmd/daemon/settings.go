@@ -21,6 +21,13 @@ type settings struct {
 	Socket        string        `koanf:"socket"`
 	TLSCert       string        `koanf:"tls_cert"`
 	TLSKey        string        `koanf:"tls_key"`
+	TLSClientCA   string        `koanf:"tls_client_ca"`
+	SocketGroup   string        `koanf:"socket_group"`
+	OIDCIssuer    string        `koanf:"oidc_issuer"`
+	OIDCClientID  string        `koanf:"oidc_client_id"`
+	OIDCClaim     string        `koanf:"oidc_claim"`
+	OIDCGroups    string        `koanf:"oidc_groups"`
+	LoginFor      time.Duration `koanf:"login_for"`
 	NoAuth        bool          `koanf:"no_auth"`
 	Insecure      bool          `koanf:"insecure"`
 	PluginsDir    string        `koanf:"plugins_dir"`

@@ -32,7 +32,7 @@ func unresolved(a *app) func(*cobra.Command, []string) error {
 }
 
 func newConfigSet(a *app) *cobra.Command {
-	var tokenFile string
+	var tokenFile, caFile, certFile, keyFile string
 	cmd := &cobra.Command{
 		Use: "set NAME", Short: "Make or change a context from --server, --token, --token-file, --inventory, --output",
 		Example: "  tfwctl config set lab1 --server https://lab1:8774 --token-file ~/.lab1.token", Args: cobra.ExactArgs(1),
@@ -44,6 +44,7 @@ func newConfigSet(a *app) *cobra.Command {
 				}
 				s := c.Contexts[args[0]]
 				for into, value := range map[*string]string{&s.Server: a.flags.server, &s.Token: a.flags.token, &s.TokenFile: tokenFile,
+					&s.CAFile: caFile, &s.CertFile: certFile, &s.KeyFile: keyFile,
 					&s.Inventory: a.flags.inventory, &s.Output: a.flags.output} {
 					if value != "" {
 						*into = value
@@ -58,6 +59,9 @@ func newConfigSet(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", "read the token from this `FILE` each time")
+	cmd.Flags().StringVar(&caFile, "ca-file", "", "`FILE` of the authority that signed the server's certificate (TFW_CA_FILE)")
+	cmd.Flags().StringVar(&certFile, "cert-file", "", "`FILE` of a client certificate, in the place of a token (TFW_CERT_FILE)")
+	cmd.Flags().StringVar(&keyFile, "key-file", "", "`FILE` of its key (TFW_KEY_FILE)")
 	return cmd
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +35,6 @@ func (c *connection) close() {
 }
 
 func connect(ctx context.Context, a *app) (*connection, error) {
-	opts := []api.Option{api.WithUserAgent("tfwctl/" + versionText()), api.WithPatience(patience)}
 	if server := a.setting.server; server.value != "" {
 		if !strings.Contains(server.value, "://") {
 			server.value = "http://" + server.value
@@ -42,7 +43,11 @@ func connect(ctx context.Context, a *app) (*connection, error) {
 		if token == "" {
 			token = a.adminToken(server.value)
 		}
-		client, err := api.NewClient(server.value, append(opts, api.WithToken(token))...)
+		opts, err := a.clientOptions(token)
+		if err != nil {
+			return nil, err
+		}
+		client, err := api.NewClient(server.value, opts...)
 		if err != nil {
 			return nil, usageError{fmt.Sprintf("%s: %v", server.from, err)}
 		}
@@ -67,8 +72,35 @@ func connect(ctx context.Context, a *app) (*connection, error) {
 		}
 		return l.dial(ctx)
 	}
-	client, err := api.NewClient("http://localhost", append(opts, api.WithDial(dial))...)
+	client, err := api.NewClient("http://localhost", api.WithUserAgent("tfwctl/"+versionText()), api.WithPatience(patience), api.WithDial(dial))
 	return &connection{client: client, local: l}, err
+}
+
+// clientOptions are those of a client of a server that was named.
+func (a *app) clientOptions(token string) ([]api.Option, error) {
+	opts := []api.Option{api.WithUserAgent("tfwctl/" + versionText()), api.WithPatience(patience), api.WithToken(token)}
+	ca, cert, key := a.setting.ca, a.setting.cert, a.setting.key
+	if ca.value+cert.value+key.value == "" {
+		return opts, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca.value != "" {
+		text, err := os.ReadFile(ca.value)
+		if err != nil {
+			return nil, usageError{fmt.Sprintf("%s: %v", ca.from, err)}
+		}
+		if t.RootCAs = x509.NewCertPool(); !t.RootCAs.AppendCertsFromPEM(text) {
+			return nil, usageError{fmt.Sprintf("%s: %s holds no certificate (want PEM)", ca.from, ca.value)}
+		}
+	}
+	if cert.value+key.value != "" {
+		pair, err := tls.LoadX509KeyPair(cert.value, key.value)
+		if err != nil {
+			return nil, usageError{fmt.Sprintf("client certificate (%s): %v", first(cert, key).from, err)}
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return append(opts, api.WithTLS(t)), nil
 }
 
 // patience is how long a controller that went away may take to come back.

@@ -15,6 +15,7 @@ import (
 // defaults < context of the file < environment < flags.
 type settings struct {
 	server, token, inventory, output origin
+	ca, cert, key                    origin // files of TLS: who the server may be signed by, and who we are
 	context                          string
 }
 
@@ -31,6 +32,9 @@ type contextSpec struct {
 	Server    string `yaml:"server,omitempty" json:"server,omitempty"`
 	Token     string `yaml:"token,omitempty" json:"token,omitempty"`
 	TokenFile string `yaml:"token_file,omitempty" json:"token_file,omitempty"`
+	CAFile    string `yaml:"ca_file,omitempty" json:"ca_file,omitempty"`
+	CertFile  string `yaml:"cert_file,omitempty" json:"cert_file,omitempty"`
+	KeyFile   string `yaml:"key_file,omitempty" json:"key_file,omitempty"`
 	Inventory string `yaml:"inventory,omitempty" json:"inventory,omitempty"`
 	Output    string `yaml:"output,omitempty" json:"output,omitempty"`
 }
@@ -89,6 +93,9 @@ func (a *app) resolve() error {
 		server:    first(origin{a.flags.server, "--server"}, origin{a.env("TFW_SERVER"), "TFW_SERVER"}, origin{spec.Server, place}, origin{"", "default"}),
 		token:     first(origin{a.flags.token, "--token"}, origin{a.env("TFW_TOKEN"), "TFW_TOKEN"}, origin{token, place}, origin{"", "default"}),
 		inventory: first(origin{a.flags.inventory, "--inventory"}, origin{a.env("TFW_INVENTORY"), "TFW_INVENTORY"}, origin{spec.Inventory, place}, origin{"inventory.yaml", "default"}),
+		ca:        first(origin{a.env("TFW_CA_FILE"), "TFW_CA_FILE"}, origin{spec.CAFile, place}, origin{"", "default"}),
+		cert:      first(origin{a.env("TFW_CERT_FILE"), "TFW_CERT_FILE"}, origin{spec.CertFile, place}, origin{"", "default"}),
+		key:       first(origin{a.env("TFW_KEY_FILE"), "TFW_KEY_FILE"}, origin{spec.KeyFile, place}, origin{"", "default"}),
 		output:    first(origin{a.flags.output, "--output"}, origin{a.env("TFW_OUTPUT"), "TFW_OUTPUT"}, origin{spec.Output, place}, origin{"table", "default"}),
 	}
 	if o := a.setting.output; !slices.Contains([]string{"table", "json", "yaml", "jsonl", "raw", "mermaid", "svg", "junit", "tap"}, o.value) {
