@@ -115,7 +115,10 @@ rules:
 	for name, cl := range map[string]*api.Client{
 		"another authority of the same name": others.client(c, named("ci")),
 		"expired":                            ours.client(c, func(c *x509.Certificate) { c.Subject.CommonName = "ci"; c.NotAfter = time.Now().Add(-time.Minute) }),
-		"for servers only":                   ours.client(c, func(c *x509.Certificate) { c.Subject.CommonName = "ci"; c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+		"for servers only": ours.client(c, func(c *x509.Certificate) {
+			c.Subject.CommonName = "ci"
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}),
 	} {
 		if me, err := cl.Whoami(t.Context()); err == nil {
 			t.Errorf("%s: let in as %+v", name, me)
