@@ -169,6 +169,8 @@ func (l *load) report(length time.Duration) {
 	l.t.Logf("%d runs in %v (%.0f/s), each from the submit to the end of its log p50 %v p99 %v", l.runs, length, float64(l.runs)/length.Seconds(), at(l.took, 50), at(l.took, 99))
 	l.t.Logf("GET /runs: p50 %v p90 %v p99 %v max %v", at(l.listed, 50), at(l.listed, 90), at(l.listed, 99), at(l.listed, 100))
 	l.t.Logf("tfwd every 5 s: %s", strings.Join(l.memory, "; "))
+	l.t.Logf("of GET /runs in tfwd itself: %s", l.d.inside("GET", "/v2.1/runs"))
+	l.t.Logf("of POST /runs in tfwd itself: %s", l.d.inside("POST", "/v2.1/runs"))
 	for text, n := range maps.All(l.failed) {
 		l.t.Errorf("%d times: %s", n, text)
 	}
@@ -229,6 +231,22 @@ func (d *loaded) client(t *testing.T) *api.Client {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// inside tells how many requests of a route took how long by tfwd's own clock.
+func (d *loaded) inside(method, route string) string {
+	resp, err := http.Get(d.url + "/metrics")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	var said []string
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), `tfw_http_request_seconds_bucket{method="`+method+`",route="`+route+`",le="`); ok {
+			said = append(said, "up to "+strings.Replace(rest, `"}`, " s:", 1))
+		}
+	}
+	return strings.Join(said, ", ")
 }
 
 // memory tells what the process holds: resident set, Go heap, goroutines.

@@ -31,7 +31,7 @@ func newMetrics(r *prometheus.Registry, version string) (*metrics, error) {
 			[]string{"method", "route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "tfw_http_request_seconds", Help: "Time to an answer, or to the beginning of a stream.",
-			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}, []string{"route"}),
+			Buckets: []float64{.001, .005, .02, .05, .1, .5, 2, 10, 60}}, []string{"method", "route"}),
 		inFlight:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tfw_http_requests_in_flight", Help: "Requests being answered."}),
 		followers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tfw_log_followers", Help: "Logs being streamed."}),
 		refused:   prometheus.NewCounter(prometheus.CounterOpts{Name: "tfw_http_unauthenticated_total", Help: "Requests without a valid token."}),
@@ -66,7 +66,7 @@ func (m *metrics) count(c *fiber.Ctx, took time.Duration) {
 		route = "none"
 	}
 	m.requests.WithLabelValues(c.Method(), route, strconv.Itoa(c.Response().StatusCode())).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	m.seconds.WithLabelValues(c.Method(), route).Observe(took.Seconds())
 }
 
 // show answers /metrics.
