@@ -27,7 +27,8 @@ func FuzzBodies(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	routes := []string{"POST /v2.1/runs", "POST /v2.1/testcases", "POST /v2.1/tokens", "POST /v2.1/hosts/probe", "PATCH /v2.1/hosts/dut1", "POST /v2.1/runs/last/cancel", "POST /v2.1/runs/last/rerun"}
+	routes := []string{"POST /v2.1/runs", "POST /v2.1/testcases", "POST /v2.1/tokens", "POST /v2.1/hosts/probe", "PATCH /v2.1/hosts/dut1", "POST /v2.1/runs/last/cancel", "POST /v2.1/runs/last/rerun",
+		"POST /v2.1/leases", "POST /v2.1/leases/L1/renew", "PUT /v2.1/secrets/s", "PATCH /v2.1/hosts?target=dut1", "POST /v2.1/runs?dry_run=1"}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		route := routes[int(which)%len(routes)]
 		method, path, _ := bytes.Cut([]byte(route), []byte(" "))
@@ -45,6 +46,33 @@ func FuzzBodies(f *testing.F) {
 		if status < 300 && (!utf8.Valid(body) || (len(body) > 0 && !json.Valid(body))) {
 			t.Errorf("%s %q was taken: %d", route, body, status)
 		}
+	})
+}
+
+// Whatever a URL holds, the answer is below 500: paths, names, queries, markers.
+func FuzzURLs(f *testing.F) {
+	for _, seed := range []string{"/v2.1/hosts?target=duts,!dut1&where=true&limit=1&marker=dut1&sort=-name", "/v2.1/runs?state=done&verdict=passed&marker=0000000000000001&sort=created&by=a",
+		"/v2.1/runs/last/log?after=1&tail=2&since=5m&cmd=0&skip=3&format=raw&host=dut1", "/v2.1/hosts/%2e%2e%2f", "/v2.1/hosts/%ff", "/v2.1/slaves/detail", "/v2.1/leases/L1?wait=1ms",
+		"/v2.1/audit?since=5m", "/openapi.yaml", "/docs/../x", "//", "/v2.1/artifacts/00", "*", "/v2.1/hosts?limit=1&limit=2", "/v2.1/hosts?=&&;", "/v2.1/plugins/linux_system?x"} {
+		f.Add(seed)
+	}
+	fakes := newFake(f)
+	s, err := New(Config{Executor: fakes, Plugins: fakes.reg, Inventory: func() InventoryStatus { return InventoryStatus{} }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		var c fasthttp.RequestCtx
+		c.Request.SetRequestURI(url)
+		c.Request.Header.SetHost("127.0.0.1")
+		if bytes.Contains([]byte(url), []byte("wait=")) {
+			return // it would
+		}
+		s.http.Handler(&c)
+		if status := c.Response.StatusCode(); status >= 500 {
+			t.Errorf("%q: %d %s", url, status, c.Response.Body())
+		}
+		c.Response.ResetBody()
 	})
 }
 

@@ -5,6 +5,7 @@ import { client } from './client/client.gen';
 import * as tfw from './client/sdk.gen';
 import type { LogEntry, Problem, Run } from './client/types.gen';
 
+declare const process: { argv: string[] };
 const [, , url, token] = process.argv;
 client.setConfig({ baseUrl: url, auth: token });
 
@@ -22,7 +23,7 @@ function good<T>(r: { data?: T; error?: unknown; response?: Response }): T {
 function bad(r: { error?: unknown; response?: Response }, status: number): Problem {
   check(r.response?.status === status, `want ${status}, got ${r.response?.status}`);
   const p = r.error as Problem;
-  check(p.status === status && p.code && p.request && p.title, `not a problem: ${JSON.stringify(r.error)}`);
+  check(p.status === status && p.code && p.request_id && p.title, `not a problem: ${JSON.stringify(r.error)}`);
   return p;
 }
 
@@ -105,6 +106,9 @@ async function others(host: string) {
   const stored = good(await tfw.putArtifact({ body: new Blob(['content']) }));
   const content = good(await tfw.getArtifact({ path: { sha256: stored.sha256 }, parseAs: 'text' })) as unknown as string;
   check(content === 'content' && stored.size === 7, 'artifact');
+  good(await tfw.setSecret({ path: { name: 'lab' }, body: { value: 'hunter2hunter2' } }));
+  check(good(await tfw.listSecrets()).secrets.some((s) => s.name === 'lab'), 'secrets');
+  ended(await tfw.removeSecret({ path: { name: 'lab' } }));
   check(good(await tfw.listAudit({ query: { limit: 5 } })).entries.length === 5 && good(await tfw.verifyAudit()).entries > 5, 'audit');
   check(good(await tfw.getVersion()).api === 'v2.1' && good(await tfw.getHealth()).status === 'ok' && good(await tfw.getReady()).status === 'ok', 'controller');
   check(String(good(await tfw.getMetrics({ parseAs: 'text' }))).includes('tfw_build_info'), 'metrics');
@@ -114,5 +118,4 @@ const host = await hosts();
 await runs(host);
 await plans(host);
 await others(host);
-// What a later operation brings is to be driven too: see TestGeneratedClient.
 console.log('driven');
