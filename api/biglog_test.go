@@ -193,13 +193,14 @@ func (b *bigLog) get(t *testing.T, query, accept string) []byte {
 }
 
 // quietHosts are hosts on which every command ends at once and says nothing.
-type quietHosts struct{ talkers }
+type quietHosts struct{ api.Talkers }
 
-func (quietHosts) Connect(context.Context, *inventory.Host, func(string) (*inventory.Host, bool)) (executor.Conn, error) {
-	return quietHost{}, nil
+func (q quietHosts) Connect(ctx context.Context, h *inventory.Host, via func(string) (*inventory.Host, bool)) (executor.Conn, error) {
+	conn, err := q.Talkers.Connect(ctx, h, via)
+	return quietHost{conn}, err
 }
 
-type quietHost struct{ talker }
+type quietHost struct{ executor.Conn }
 
 func (quietHost) Run(_ context.Context, _ executor.DurableCommand, _ executor.Offsets, _ bool, s executor.Sink) (executor.End, error) {
 	return executor.End{Kind: executor.EndExit}, s.Started(executor.Started{})

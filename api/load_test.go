@@ -45,7 +45,7 @@ func TestLoad(t *testing.T) {
 	defer d.stop(t)
 	command := os.Getenv("TFWLOAD_COMMAND")
 	if command == "" {
-		command = "echo hel; sleep 2; echo lo"
+		command = "for i in h e l l o; do echo $i; sleep 2; done"
 	}
 	l := &load{t: t, d: d, command: command, failed: map[string]int{}}
 	ctx, cancel := context.WithTimeout(t.Context(), length)
@@ -119,7 +119,7 @@ func (l *load) work(ctx context.Context, i int, hosts []api.Host) {
 	}
 }
 
-// once runs a command that says "hello" in two lines and follows it to its end.
+// once runs a command that says "hello" in some lines and follows it to its end.
 func once(c *api.Client, host, command string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -21,6 +21,7 @@ import (
 	"tfw/executor/executortest"
 	"tfw/executor/ssh"
 	"tfw/inventory"
+	"tfw/plan"
 	"tfw/plugins"
 )
 
@@ -79,7 +80,10 @@ func (c *controller) start(hosts int) error {
 	if err := c.exec.Recover(ctx); err != nil {
 		return err
 	}
-	server, err := api.New(api.Config{Executor: c.exec, Plugins: registry, Auth: true})
+	engine := plan.New(plan.Config{Executor: c.exec, Store: store, Plugins: registry, Inventory: func() *inventory.Inventory { return inv }})
+	c.close = append(c.close, func() error { return engine.Drain(timeout()) })
+	server, err := api.New(api.Config{Executor: c.exec, Plans: engine, Plugins: registry, Auth: true,
+		Inventory: func() api.InventoryStatus { return api.InventoryStatus{Hosts: hosts} }})
 	if err != nil {
 		return err
 	}
