@@ -120,6 +120,7 @@ func TestAnswersFitTheirDescription(t *testing.T) {
 		{"GET", "/v2.1/hosts", "", ""},
 		{"GET", "/v2.1/hosts?target=web-9", "/v2.1/hosts", ""},
 		{"GET", "/v2.1/hosts/dut2", "/v2.1/hosts/{name}", ""},
+		{"GET", "/v2.1/hosts/dut2/explain", "/v2.1/hosts/{name}/explain", ""},
 		{"PATCH", "/v2.1/hosts/dut2", "/v2.1/hosts/{name}", `{"state":"maintenance","reason":"eth1"}`},
 		{"PATCH", "/v2.1/hosts?target=duts", "/v2.1/hosts", `{"state":"active"}`},
 		{"POST", "/v2.1/hosts/probe", "", `{"target":"duts"}`},
