@@ -33,6 +33,9 @@ type Host struct {
 	Clock     ClockSkew         `json:"clock_skew,omitempty" doc:"its clock minus the controller's"`
 	Problem   string            `json:"problem,omitempty" doc:"why it is not reachable, with the next step"`
 	Probed    time.Time         `json:"probed,omitzero" doc:"when it was last asked how it fares, by a user or in the background"`
+
+	Strays     []executor.StrayProcess `json:"strays,omitempty" doc:"processes that outlived their runs, when it was looked last"`
+	NotDurable string                  `json:"not_durable,omitempty" doc:"why a command there ends with its connection"`
 }
 
 // ClockSkew is a host's clock minus the controller's, written as "-1.5s".
@@ -54,6 +57,7 @@ func hostOf(s executor.HostStatus) Host {
 		SSH:       HostSSH{User: s.SSH.User, Port: s.SSH.Port, Jump: s.SSH.Jump},
 		Isolation: string(s.Isolation), Capacity: s.Capacity, Owner: s.Owner,
 		LastSeen: s.LastSeen, Latency: executor.Duration(s.Latency), Problem: s.Problem, Probed: s.Probed,
+		Strays: s.Strays, NotDurable: s.NotDurable,
 	}
 	if h.SSH.Port == 0 {
 		h.SSH.Port = 22

@@ -125,6 +125,9 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newMetrics(cfg.Metrics, cfg.Version); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	if err := s.metrics.meter(cfg.Executor); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	s.app = fiber.New(fiber.Config{
 		// Without Immutable strings of one request turn into another's while a log is streamed.
 		Immutable:                    true,

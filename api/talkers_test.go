@@ -49,7 +49,7 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	}
 	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 }
-func (talker) Acknowledge(...executor.CommandID) {}
+func (talker) Acknowledge(*executor.BecomeAs, ...executor.CommandID) {}
 func (talker) Kill(context.Context, executor.CommandID, *executor.BecomeAs, time.Duration) (executor.KillReport, error) {
 	return executor.KillReport{Killed: 1}, nil
 }

@@ -34,13 +34,17 @@ func (r *remote) abandoned() (ordinals []int) {
 	return ordinals
 }
 
-// abandon kills them, as far as the login user may, and says so in the log. It is
+// abandon kills them and says so in the log. It is
 // false when the executor drains: the next process does it.
 func (r *remote) abandon(ordinals []int) bool {
 	for _, i := range ordinals {
 		x := &execution{r: r, op: &r.p.ops[i], ordinal: i, id: CommandID{r.a.run.ID, r.p.host.Name, i}}
 		ctx, done := context.WithTimeout(r.e.background, x.grace()+30*time.Second)
-		report, err := x.kill(ctx, DurableCommand{}, x.grace())
+		become, err := r.e.become(x.op.As, r.p.host)
+		var report KillReport
+		if err == nil {
+			report, err = x.kill(ctx, DurableCommand{Become: become}, x.grace())
+		}
 		done()
 		switch {
 		case r.e.background.Err() != nil:

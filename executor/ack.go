@@ -12,6 +12,7 @@ import (
 // unacked is a command whose end is stored and that its host may still remember.
 type unacked struct {
 	ID       CommandID         `json:"id"`
+	As       *changedUser      `json:"as,omitempty"`
 	Settings string            `json:"settings"`
 	Jumps    map[string]string `json:"jumps,omitempty"`
 	At       time.Time         `json:"at"`
@@ -26,6 +27,30 @@ const (
 	// leftovers: the host's own sweep by age removes them.
 	forgetAfter = 30 * 24 * time.Hour
 )
+
+// acknowledge tells the transport which commands are stored, each with the user that it was run as,
+// and remembers that it was told.
+func (e *Executor) acknowledge(conn Conn, host *inventory.Host, all []unacked) {
+	as := map[changedUser][]CommandID{}
+	for _, u := range all {
+		if u.As == nil {
+			u.As = &changedUser{}
+		}
+		as[*u.As] = append(as[*u.As], u.ID)
+	}
+	for user, ids := range as {
+		var become *BecomeAs
+		if user != (changedUser{}) {
+			var err error
+			if become, err = e.become(&user, host); err != nil {
+				e.log.Warn("a host is not told what is stored", "host", host.Name, "error", err) // its own sweep by age removes it
+				continue
+			}
+		}
+		conn.Acknowledge(become, ids...)
+		e.acknowledged(ids)
+	}
+}
 
 // acknowledged remembers which ids the transport was told of by this process.
 func (e *Executor) acknowledged(ids []CommandID) {
@@ -53,6 +78,7 @@ func (e *Executor) sweep() {
 		if err := e.sweepOnce(e.background); err != nil && e.background.Err() == nil {
 			e.log.Warn("cannot sweep acknowledgements", "error", err)
 		}
+		e.lookForStrays(e.background)
 	}
 }
 
@@ -95,13 +121,27 @@ func (e *Executor) toldAt(key string) (time.Time, bool) {
 
 // tell connects to a host only to pass acknowledgements on.
 func (e *Executor) tell(ctx context.Context, key string, all []unacked) error {
+	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	host, conn, err := e.reach(ctx, key, all[0].Jumps)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	e.acknowledge(conn, host, all)
+	e.met(all)
+	return nil
+}
+
+// reach connects to a host as a run had found it.
+func (e *Executor) reach(ctx context.Context, settings string, jumps map[string]string) (*inventory.Host, Conn, error) {
 	a := &active{hosts: map[string]*inventory.Host{}}
 	var host *inventory.Host
 	err := e.view(ctx, func(tx Tx) (err error) {
-		if host, _, err = storedHost(tx, key); err != nil {
+		if host, _, err = storedHost(tx, settings); err != nil {
 			return err
 		}
-		for name, jump := range all[0].Jumps {
+		for name, jump := range jumps {
 			if a.hosts[name], _, err = storedHost(tx, jump); err != nil {
 				return err
 			}
@@ -109,22 +149,10 @@ func (e *Executor) tell(ctx context.Context, key string, all []unacked) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
-	defer stop()
 	conn, err := e.cfg.Transport.Connect(ctx, host, a.via)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	ids := make([]CommandID, len(all))
-	for i := range all {
-		ids[i] = all[i].ID
-	}
-	conn.Acknowledge(ids...)
-	e.acknowledged(ids)
-	return nil
+	return host, conn, err
 }
 
 func (e *Executor) forget(ctx context.Context, keys []string) error {

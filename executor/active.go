@@ -42,6 +42,7 @@ type part struct {
 	settings string
 	result   HostResult
 	ops      []opRecord // recorded by an earlier process, by ordinal
+	revived  bool       // an earlier process had it
 	place    *tenant    // its place on the host, when an earlier process began it
 }
 

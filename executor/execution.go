@@ -117,6 +117,7 @@ func (x *execution) follow() (End, error) {
 	if err != nil {
 		return End{}, err
 	}
+	x.op.As = changed(dc.Become)
 	stopClock := func() {}
 	defer func() { stopClock() }()
 	if !x.op.Begun.IsZero() { // its time goes on while the host is out of reach
@@ -217,6 +218,7 @@ func (x *execution) lost(err error) error {
 func (x *execution) announce(err error) {
 	if x.away.IsZero() {
 		x.away = time.Now()
+		x.r.e.counters.lost.Add(1)
 		x.r.event("connection lost: " + reason(err))
 		x.r.e.log.Warn("connection lost, the command goes on", "run", x.id.Run, "host", x.id.Host, "error", err)
 	}
@@ -226,6 +228,7 @@ func (x *execution) announce(err error) {
 // do not pay a write for it.
 func (x *execution) started() {
 	x.back()
+	x.warn()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.op.Started || x.over {
@@ -233,6 +236,15 @@ func (x *execution) started() {
 	}
 	x.op.Started = true
 	x.confirm = time.AfterFunc(50*time.Millisecond, x.storeStart)
+}
+
+// warn tells the tester, once, that the host will not let the command outlive its connection.
+func (x *execution) warn() {
+	why := x.r.conn.Info().NotDurable
+	if why != "" && x.r.notDurable == "" {
+		x.r.event("not durable: " + why)
+	}
+	x.r.notDurable = why
 }
 
 func (x *execution) storeStart() {

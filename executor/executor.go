@@ -48,6 +48,8 @@ type Executor struct {
 	active   map[RunID]*active
 	draining bool
 	told     map[string]time.Time // acknowledgements passed on, until they are forgotten
+	meetings map[string]unacked   // settings key -> the last command that ended there, until strays were looked for
+	strays   map[string]int       // host -> how many there were
 	hostIDs  map[string]int       // as far as they are known: see identify
 
 	counters counters

@@ -277,6 +277,11 @@ func TestKilledController(t *testing.T) {
 			if got.Verdict != executor.Passed {
 				t.Fatalf("%+v", got)
 			}
+			for _, note := range []string{"begin", "step 0 done", "step 1 done", "step 2 done", "step 3 done", "step 4 done"} {
+				if n := l.notes(got, note); n != 2 {
+					t.Errorf("%q was noted %d times on two hosts", note, n)
+				}
+			}
 			for i := range got.Hosts {
 				if string(got.Hosts[i].Outputs) != string(want.Hosts[i].Outputs) || got.Hosts[i].StdoutBytes != want.Hosts[i].StdoutBytes {
 					t.Errorf("%+v\nwant %+v", got.Hosts[i], want.Hosts[i])
@@ -287,6 +292,21 @@ func TestKilledController(t *testing.T) {
 			}
 		})
 	}
+}
+
+// notes counts a line among the events of a run.
+func (l *lab) notes(run *executor.Run, line string) (n int) {
+	l.t.Helper()
+	page, err := l.store.Read(l.t.Context(), executor.LogQuery{Run: run.ID, Stream: executor.Events})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, e := range page.Entries {
+		if string(e.Data) == line+"\n" {
+			n++
+		}
+	}
+	return n
 }
 
 // untilDead waits until the store died or the run is done.

@@ -146,7 +146,7 @@ func (c *fakeConn) Probe(context.Context, string) ([]byte, error) {
 	return []byte(fmt.Sprint(time.Now().Unix())), nil
 }
 
-func (c *fakeConn) Acknowledge(ids ...executor.CommandID) {
+func (c *fakeConn) Acknowledge(_ *executor.BecomeAs, ids ...executor.CommandID) {
 	c.h.mu.Lock()
 	defer c.h.mu.Unlock()
 	for _, id := range ids {

@@ -24,10 +24,14 @@ type healthRecord struct {
 	Facts     json.RawMessage `json:"facts,omitempty"`
 	FactsAt   time.Time       `json:"facts_at,omitzero"`
 	Probed    time.Time       `json:"probed,omitzero"`
+	Strays    []StrayProcess  `json:"strays,omitempty"`
+
+	NotDurable string `json:"not_durable,omitempty"` // why commands end with the connection
 }
 
 func (h healthRecord) into(s *HostStatus) {
 	s.Reachable, s.LastSeen, s.Latency, s.Clock, s.Problem, s.Probed = &h.Reachable, h.Seen, h.Latency, h.Clock, h.Problem, h.Probed
+	s.Strays, s.NotDurable = h.Strays, h.NotDurable
 	if len(h.Facts) > 0 {
 		_ = json.Unmarshal(h.Facts, &s.Facts) // written by us
 	}
@@ -84,8 +88,9 @@ func (h healthRecord) after(before healthRecord) healthRecord {
 		h.Facts, h.FactsAt = before.Facts, before.FactsAt
 	}
 	if h.Seen.IsZero() {
-		h.Seen = before.Seen
+		h.Seen, h.NotDurable = before.Seen, before.NotDurable
 	}
+	h.Strays = before.Strays
 	h.Probed = now()
 	return h
 }
@@ -112,6 +117,10 @@ func (e *Executor) probe(ctx context.Context, h *inventory.Host, facts bool) hea
 	if facts && h.Has("linux_system") {
 		h2.Facts, h2.FactsAt = e.askFacts(ctx, conn, h), now()
 	}
+	if _, err := e.reportStrays(ctx, conn, h.Name); err != nil {
+		e.log.Debug("strays not looked for", "host", h.Name, "error", err)
+	}
+	h2.NotDurable = conn.Info().NotDurable
 	return h2
 }
 
@@ -170,10 +179,13 @@ func (r *remote) learn(tx Tx) error {
 		h.Reachable, h.Problem = false, res.Reason
 	case !r.reached:
 		return nil
-	case h.Reachable && !facts && res.Finished.Sub(h.Seen) < freshFor:
+	case h.Reachable && !facts && h.NotDurable == r.notDurable && res.Finished.Sub(h.Seen) < freshFor:
 		return nil
 	default:
 		h.Reachable, h.Problem, h.Seen = true, "", res.Finished
+		if r.last != nil { // a command has told
+			h.NotDurable = r.notDurable
+		}
 	}
 	if facts {
 		h.Facts, h.FactsAt = res.Outputs, res.Finished

@@ -14,15 +14,17 @@ import (
 // HostStatus is a host as users see it: the inventory's words and how it fares.
 type HostStatus struct {
 	*inventory.Host
-	ID        int            // of the file, or assigned once and remembered
-	Reachable *bool          // nil: never probed
-	LastSeen  time.Time      // when it last answered
-	Latency   time.Duration  // of the last probe
-	Clock     time.Duration  // its clock minus ours
-	Problem   string         // why it is not reachable, with the next step
-	Probed    time.Time      // when it was last asked, by a user or in the background
-	Facts     map[string]any // of the last system_information
-	StateBy   string         // who set the state, "" when the file says so
+	ID         int            // of the file, or assigned once and remembered
+	Reachable  *bool          // nil: never probed
+	LastSeen   time.Time      // when it last answered
+	Latency    time.Duration  // of the last probe
+	Clock      time.Duration  // its clock minus ours
+	Problem    string         // why it is not reachable, with the next step
+	Probed     time.Time      // when it was last asked, by a user or in the background
+	Facts      map[string]any // of the last system_information
+	NotDurable string         // why a command there ends with its connection, "" when it does not
+	StateBy    string         // who set the state, "" when the file says so
+	Strays     []StrayProcess // what ended runs had left running when it was looked last
 }
 
 // stateRecord is a host state that an operator set.

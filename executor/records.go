@@ -52,6 +52,7 @@ type opRecord struct {
 	BootID   string            `json:"boot_id,omitempty"` // of the host when the intent was stored
 	Begun    time.Time         `json:"begun"`
 	Started  bool              `json:"started,omitempty"` // the host has confirmed the start
+	As       *changedUser      `json:"as,omitempty"`      // whom a command is run as, where that is not the login user
 	Ended    bool              `json:"ended,omitempty"`
 	End      *End              `json:"end,omitempty"`
 	Kept     Offsets           `json:"kept,omitzero"`    // what the log holds, where there is no End
@@ -66,6 +67,35 @@ type opRecord struct {
 
 	Failure *opFailure  `json:"failure,omitempty"`
 	Kill    *KillReport `json:"kill,omitempty"`
+}
+
+// changedUser is a [BecomeAs] without its password: that is read when it is needed.
+type changedUser struct {
+	User   string `json:"user"`
+	Method string `json:"method"`
+}
+
+func changed(b *BecomeAs) *changedUser {
+	if b == nil {
+		return nil
+	}
+	return &changedUser{b.User, b.Method}
+}
+
+// become is how the host is asked to act as the user of a record.
+func (e *Executor) become(u *changedUser, host *inventory.Host) (*BecomeAs, error) {
+	if u == nil {
+		return nil, nil
+	}
+	as := &BecomeAs{User: u.User, Method: u.Method}
+	if set := host.SSH.Become; set.Password != "" {
+		password, err := e.cfg.Resolve(set.Password)
+		if err != nil {
+			return nil, fmt.Errorf("become password of %s: %w", host.Name, err)
+		}
+		as.Password = password
+	}
+	return as, nil
 }
 
 func resultKey(id RunID, index int) string { return fmt.Sprintf("%s/%06d", id, index) }

@@ -54,6 +54,9 @@ func (e *Executor) Recover(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.recoverStrays(ctx); err != nil {
+		e.log.Error("cannot read what hosts had left running", "error", err)
+	}
 	e.work.Go(e.sweep)
 	e.work.Go(e.keepLeases)
 	if e.cfg.ProbeEvery > 0 {
@@ -119,7 +122,7 @@ func revivePart(tx Tx, id RunID, index int, r resultRecord) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.result = r.HostResult
+	p.result, p.revived = r.HostResult, true
 	return p, rangePrefix(tx, tableOps, fmt.Sprintf("%s/%06d/", id, index), func(_ string, op opRecord) error {
 		p.ops = append(p.ops, op)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"tfw/plugins"
 )
@@ -22,7 +23,7 @@ type remote struct {
 	next    int       // ordinal of the next operation
 	pending *opRecord // ended, not stored yet: goes along with the next write
 	pendOrd int
-	acks    []CommandID // stored with the next flush, then told to the host
+	acks    []unacked // stored with the next flush, then told to the host
 
 	last   *End // of the last command that ended
 	out    int64
@@ -31,10 +32,12 @@ type remote struct {
 	kept   int64 // bytes of this host's output that the log holds
 	broken error // an error no plugin may turn into a pass
 
-	reached bool   // a connection was made
-	begun   bool   // this process has stored an intent
-	stopped error  // the run's end that an operation met: no plugin may turn it into a pass either
-	trouble string // why the host is out of reach, as the tester was told last
+	reached    bool           // a connection was made
+	begun      bool           // this process has stored an intent
+	stopped    error          // the run's end that an operation met: no plugin may turn it into a pass either
+	notDurable string         // why this host's commands end with their connection
+	notes      map[string]int // lines that an earlier process had written behind the last operation on record
+	trouble    string         // why the host is out of reach, as the tester was told last
 }
 
 var _ plugins.Remote = (*remote)(nil)
@@ -44,12 +47,37 @@ var _ plugins.Rebooter = (*remote)(nil)
 // Host tells which host this is.
 func (r *remote) Host() plugins.Host { return r.p.view }
 
-// Note writes a line for the tester. What was noted before a recorded operation is not noted again on a replay.
+// Note writes a line for the tester. On a replay it is not written again.
 func (r *remote) Note(format string, args ...any) {
-	if r.next < len(r.p.ops) {
+	text := fmt.Sprintf(format, args...)
+	if r.next < len(r.p.ops) || r.next == len(r.p.ops) && r.noted(text) {
 		return
 	}
-	r.event(fmt.Sprintf(format, args...))
+	r.event(text)
+}
+
+// noted reports whether an earlier process wrote the note, behind the last operation on
+// record: what it had written there is read once, and each line counts for one note.
+func (r *remote) noted(text string) bool {
+	if !r.p.revived {
+		return false
+	}
+	if r.notes == nil {
+		r.notes = map[string]int{}
+		ordinal := max(0, r.next-1)
+		raw, err := r.e.head(context.WithoutCancel(r.a.ctx), LogQuery{Run: r.a.run.ID, Host: r.p.host.Name, Stream: Events, Command: &ordinal}, 1<<20)
+		if err != nil {
+			r.e.log.Warn("cannot tell what was noted before", "run", r.a.run.ID, "host", r.p.host.Name, "error", err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			r.notes[strings.TrimSuffix(line, "\n")]++
+		}
+	}
+	if line, _, _ := strings.Cut(r.masks.text(text), "\n"); r.notes[line] > 0 {
+		r.notes[line]--
+		return true
+	}
+	return false
 }
 
 // event appends a line to the events of the host's log. It is best effort: a
@@ -132,7 +160,8 @@ func (r *remote) close(op *opRecord, ordinal int) {
 	op.Ended = true
 	r.pending, r.pendOrd = op, ordinal
 	if op.Kind == "run" && op.End != nil {
-		r.acks = append(r.acks, CommandID{r.a.run.ID, r.p.host.Name, ordinal})
+		id := CommandID{r.a.run.ID, r.p.host.Name, ordinal}
+		r.acks = append(r.acks, unacked{ID: id, As: op.As, Settings: r.p.settings, Jumps: r.a.jumps})
 	}
 }
 
@@ -141,8 +170,9 @@ func (r *remote) flush(tx Tx) error {
 	if r.pending == nil {
 		return nil
 	}
-	for _, id := range r.acks {
-		if err := put(tx, tableUnacked, id.String(), unacked{ID: id, Settings: r.p.settings, Jumps: r.a.jumps, At: now()}); err != nil {
+	for _, u := range r.acks {
+		u.At = now()
+		if err := put(tx, tableUnacked, u.ID.String(), u); err != nil {
 			return err
 		}
 	}
@@ -156,9 +186,9 @@ func (r *remote) flushed() {
 		return
 	}
 	if r.conn != nil {
-		r.conn.Acknowledge(r.acks...)
-		r.e.acknowledged(r.acks)
+		r.e.acknowledge(r.conn, r.p.host, r.acks)
 	}
+	r.e.met(r.acks)
 	r.acks = nil
 }
 

@@ -90,19 +90,13 @@ func (r *remote) become(b *plugins.Become) (*BecomeAs, error) {
 		return nil, nil
 	}
 	set := r.p.host.SSH.Become
-	as := &BecomeAs{User: b.User, Method: set.Method}
-	orElse(&as.User, set.User)
-	orElse(&as.User, "root")
-	orElse(&as.Method, "sudo")
-	if set.Password != "" {
-		password, err := r.e.cfg.Resolve(set.Password)
-		if err != nil {
-			return nil, fmt.Errorf("become password of %s: %w", r.p.host.Name, err)
-		}
-		as.Password = password
-		if len(password) >= shortestLine { // sudo does not show it; a short one would only blot the log
-			r.masks.add(password)
-		}
+	u := changedUser{User: b.User, Method: set.Method}
+	orElse(&u.User, set.User)
+	orElse(&u.User, "root")
+	orElse(&u.Method, "sudo")
+	as, err := r.e.become(&u, r.p.host)
+	if err == nil && len(as.Password) >= shortestLine { // sudo does not show it; a short one would only blot the log
+		r.masks.add(as.Password)
 	}
-	return as, nil
+	return as, err
 }

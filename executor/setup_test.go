@@ -96,12 +96,14 @@ var moods atomic.Int64
 // steps is straight-line Go over seven operations: the subject of the replay tests.
 func steps(ctx context.Context, r plugins.Remote, _ struct{}) (shOut, error) {
 	all := ""
+	r.Note("begin")
 	for i := range 5 {
 		res, err := r.Run(ctx, plugins.Command{Shell: fmt.Sprintf("say %s step %d\nerr warn %d\npause 20\nsay done", r.Host().Name, i, i)})
 		if err != nil {
 			return shOut{}, err
 		}
 		all += string(res.Stdout)
+		r.Note("step %d done", i)
 		if i == 2 {
 			if _, err := r.Upload(ctx, plugins.Upload{Content: res.Stdout, Dest: "/tmp/out"}); err != nil {
 				return shOut{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +63,12 @@ func (s *sink) Started(Started) error {
 }
 
 // Event shows what the transport has to say.
-func (s *sink) Event(text string) { s.x.r.event(text) }
+func (s *sink) Event(text string) {
+	if strings.HasPrefix(text, "stalled: ") {
+		s.x.r.e.counters.stalls.Add(1)
+	}
+	s.x.r.event(text)
+}
 
 // Bytes stores output, without secrets.
 func (s *sink) Bytes(stream Stream, offset int64, data []byte) error {

@@ -40,9 +40,9 @@ type Conn interface {
 	//
 	// When ctx ends Run returns at once with ctx's error and leaves the command running.
 	Run(ctx context.Context, cmd DurableCommand, from Offsets, attach bool, sink Sink) (End, error)
-	// Acknowledge tells that every byte and the end of the commands are stored:
-	// the host may forget them. It only queues; the work is done in bulk later.
-	Acknowledge(ids ...CommandID)
+	// Acknowledge tells that every byte and the end of the commands, which were run as become
+	// says, are stored: the host may forget them. It only queues; the work is done in bulk later.
+	Acknowledge(become *BecomeAs, ids ...CommandID)
 	// Kill sends TERM to the command's process group and to every process that
 	// carries its mark, KILL after grace, and returns when none is left or with what is.
 	// Killing twice, or what has ended, is no error.

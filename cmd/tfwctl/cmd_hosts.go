@@ -259,6 +259,10 @@ func (a *app) showHost(h api.Host) error {
 	if !h.Probed.IsZero() {
 		a.field("probed", since(h.Probed))
 	}
+	a.field("not durable", h.NotDurable)
+	for _, s := range h.Strays {
+		a.field("stray", fmt.Sprintf("%d %s, of run %s (end it: tfwctl exec %s -- kill %d)", s.PID, lines.Safe([]byte(s.Command)), s.Run, h.Name, s.PID))
+	}
 	a.nested("vars", h.Vars)
 	a.nested("facts", h.Facts)
 	return nil

@@ -59,6 +59,12 @@ var damages = map[string]func(b []byte, r *rand.Rand) []byte{
 		copy(b[at:at+4096], random(4096))
 		return b
 	},
+	"everything": func(b []byte, _ *rand.Rand) []byte {
+		for i := 8192; i < len(b); i++ { // but for the two pages that say where the rest begins
+			b[i] ^= 0x5a
+		}
+		return b
+	},
 	"zeroes": func(b []byte, r *rand.Rand) []byte {
 		at := r.IntN(len(b)/4096) * 4096
 		clear(b[at:min(len(b), at+8*4096)])

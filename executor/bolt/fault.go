@@ -83,6 +83,9 @@ func openFile(path string, options bbolt.Options) (db *bbolt.DB, err error) {
 			if tx.Size() > info.Size() {
 				return fmt.Errorf("%s: %w: truncated to %d of %d bytes", path, executor.ErrCorrupt, info.Size(), tx.Size())
 			}
+			if options.NoFreelistSync && !options.ReadOnly {
+				return tread(tx) // opening it for writing scans it for free pages
+			}
 			return nil
 		})
 		if err != nil || options.ReadOnly {
@@ -130,10 +133,32 @@ func createFile(path string, options bbolt.Options, fill func(*bbolt.Tx) error) 
 	return syncDir(path)
 }
 
+// tread visits every page that can be reached. bbolt's own walks are goroutines of its own, and
+// what these make of a torn page is a panic that nobody can catch: so we step on it first, inside a guard.
+func tread(tx *bbolt.Tx) error {
+	return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return treadBucket(b) })
+}
+
+func treadBucket(b *bbolt.Bucket) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v != nil {
+			return nil
+		}
+		sub := b.Bucket(k)
+		if sub == nil {
+			return fmt.Errorf("%w: an entry without its content", errDamaged)
+		}
+		return treadBucket(sub)
+	})
+}
+
 // check walks a whole database as bbolt knows it.
 func check(db *bbolt.DB) error {
 	return guard(db.Path(), func() error {
 		return db.View(func(tx *bbolt.Tx) error {
+			if err := tread(tx); err != nil {
+				return err
+			}
 			var first error
 			for err := range tx.Check() { // drained to the end: it is a goroutine of bbolt
 				if first == nil {

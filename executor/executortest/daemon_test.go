@@ -23,6 +23,7 @@ import (
 // daemon is a tfwd in a process of its own, known only by what users know: its flags and its REST routes.
 type daemon struct {
 	bin, inventory, dir string
+	under               []string // a program that runs it, with its arguments
 
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -57,8 +58,9 @@ func (d *daemon) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.cmd = exec.Command(filepath.Join(d.bin, "tfwd"), "--inventory", d.inventory, "--data", d.data(),
+	argv := append(slices.Clone(d.under), filepath.Join(d.bin, "tfwd"), "--inventory", d.inventory, "--data", d.data(),
 		"--listen", "127.0.0.1:0", "--socket", filepath.Join(d.dir, "tfwd.sock"))
+	d.cmd = exec.Command(argv[0], argv[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = w, w
 	settings := func(v string) bool { return strings.HasPrefix(v, "TFW_") } // of whoever runs the tests
 	d.cmd.Env = append(slices.DeleteFunc(os.Environ(), settings), "GORACE=halt_on_error=1 atexit_sleep_ms=0")

@@ -23,17 +23,11 @@ const (
 	sweepTimeout = 20 * time.Second
 )
 
-// ended is a command whose end was delivered: what its acknowledgement will need.
-type ended struct {
-	key   spoolKey
-	sizes executor.Offsets
-}
-
 // acks is what a place is yet to forget. It lives in the place's memo.
 type acks struct {
 	mu     sync.Mutex
-	ended  map[string]ended      // by id, from the end to the acknowledgement
-	queue  map[spoolKey][]string // words for sweep.sh: "id out err"
+	ended  map[string]executor.Offsets // sizes by id, from the end to the acknowledgement
+	queue  map[spoolKey][]string       // words for sweep.sh: "id out err"
 	become map[spoolKey]*executor.BecomeAs
 	aged   map[spoolKey]time.Time
 }
@@ -42,7 +36,7 @@ type acksKey struct{}
 
 func (p *place) acks() *acks {
 	return p.memo.getOrPut(acksKey{}, &acks{
-		ended: map[string]ended{}, queue: map[spoolKey][]string{},
+		ended: map[string]executor.Offsets{}, queue: map[spoolKey][]string{},
 		become: map[spoolKey]*executor.BecomeAs{}, aged: map[spoolKey]time.Time{},
 	}).(*acks)
 }
@@ -52,21 +46,21 @@ func (c *conn) ended(cmd executor.DurableCommand, end executor.End) {
 	a := c.place.acks()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := keyOf(cmd.Become)
-	if cmd.Become != nil {
-		a.become[key] = cmd.Become
-	}
 	if len(a.ended) < 100_000 { // beyond, the tombstone lacks the sizes: no harm
-		a.ended[cmd.ID.String()] = ended{key, end.Sizes}
+		a.ended[cmd.ID.String()] = end.Sizes
 	}
 }
 
 // Acknowledge implements executor.Conn.
-func (c *conn) Acknowledge(ids ...executor.CommandID) {
+func (c *conn) Acknowledge(become *executor.BecomeAs, ids ...executor.CommandID) {
 	c.t.sweeping.Do(func() { c.t.crew.Go(c.t.sweeper) })
 	a := c.place.acks()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	key := keyOf(become)
+	if become != nil {
+		a.become[key] = become
+	}
 	for _, id := range ids {
 		name, err := idText(id)
 		if err != nil {
@@ -76,9 +70,9 @@ func (c *conn) Acknowledge(ids ...executor.CommandID) {
 		delete(a.ended, name)
 		words := name + " - -"
 		if ok {
-			words = fmt.Sprintf("%s %d %d", name, e.sizes.Stdout, e.sizes.Stderr)
+			words = fmt.Sprintf("%s %d %d", name, e.Stdout, e.Stderr)
 		}
-		a.queue[e.key] = append(a.queue[e.key], words)
+		a.queue[key] = append(a.queue[key], words)
 	}
 }
 

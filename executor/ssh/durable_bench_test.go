@@ -36,7 +36,7 @@ func durableExec(ctx context.Context, c *conn) error {
 	cmd := command("true")
 	cmd.Login = true // what a user asks for, as bareExec does
 	_, err := c.Run(ctx, cmd, executor.Offsets{}, false, quietSink{})
-	c.Acknowledge(cmd.ID)
+	c.Acknowledge(nil, cmd.ID)
 	return err
 }
 

@@ -341,20 +341,6 @@ func TestSpoolBound(t *testing.T) {
 	}
 }
 
-// TestDaemonWrites: a child that writes for ever neither delays the end nor grows without bound.
-func TestDaemonWrites(t *testing.T) {
-	h := newDurableHost(t)
-	c := h.conn(t)
-	cmd := command("(while :; do head -c 10000 /dev/zero; done) & sleep 0.3; echo over; exit 4")
-	r, end := mustRun(t, c, cmd)
-	if end.Code != 4 || end.Sizes != r.have() {
-		t.Errorf("%+v", end)
-	}
-	if rep, err := c.Kill(within(t, 10*time.Second), cmd.ID, nil, time.Second); err != nil || rep.Killed == 0 {
-		t.Errorf("%+v %v", rep, err)
-	}
-}
-
 func TestContextEnds(t *testing.T) {
 	h := newDurableHost(t)
 	c := h.conn(t)

@@ -38,7 +38,7 @@ func TestHostShells(t *testing.T) {
 				if end, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, true, again); err != nil || end.Code != 3 || again.out.String() != r.out.String() {
 					t.Errorf("attach: %q %+v %v", &again.out, end, err)
 				}
-				c.Acknowledge(cmd.ID)
+				c.Acknowledge(nil, cmd.ID)
 				if err := c.sweep(within(t, 10*time.Second)); err != nil || strings.Join(h.files(cmd.ID), " ") != "ack" {
 					t.Errorf("sweep: %v %v", err, h.files(cmd.ID))
 				}

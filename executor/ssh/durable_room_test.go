@@ -191,3 +191,34 @@ func TestBoundWithoutController(t *testing.T) {
 		})
 	}
 }
+
+// TestDaemonWrites: a child that writes for ever neither delays the end nor, once that is acknowledged, fills the disk.
+func TestDaemonWrites(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("(while :; do head -c 300000 /dev/zero; sleep 0.01; done) & sleep 0.3; echo over; exit 4")
+	r, end := mustRun(t, c, cmd)
+	if end.Code != 4 || end.Sizes != r.have() {
+		t.Errorf("%+v", end)
+	}
+	until(t, "more", func() bool { size, _ := h.spooled(cmd.ID, "out"); return size > end.Sizes.Stdout+1<<20 })
+	c.Acknowledge(nil, cmd.ID)
+	begun := time.Now()
+	if err := c.sweep(within(t, 10*time.Second)); err != nil || time.Since(begun) > 5*time.Second {
+		t.Errorf("%v after %v: held up by what writes on?", err, time.Since(begun))
+	}
+	for range 2 {
+		until(t, "emptied", func() bool { size, _ := h.spooled(cmd.ID, "out"); return size < 1<<20 })
+		until(t, "more again", func() bool { size, _ := h.spooled(cmd.ID, "out"); return size > 1<<20 })
+	}
+	if files := strings.Join(h.files(cmd.ID), " "); files != "ack err out" {
+		t.Errorf("left in the spool: %s", files)
+	}
+	if all, err := c.Strays(within(t, 10*time.Second)); err != nil || len(all) == 0 || all[0].Command != cmd.ID {
+		t.Errorf("strays: %+v %v", all, err)
+	}
+	if rep, err := c.Kill(within(t, 10*time.Second), cmd.ID, nil, time.Second); err != nil || rep.Killed == 0 {
+		t.Errorf("%+v %v", rep, err)
+	}
+	until(t, "the files to go", func() bool { return strings.Join(h.files(cmd.ID), " ") == "ack" })
+}

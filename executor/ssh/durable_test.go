@@ -232,7 +232,7 @@ func TestAcknowledgeAfterACut(t *testing.T) {
 	c := h.conn(t)
 	cmd := command("echo bytes")
 	mustRun(t, c, cmd)
-	c.Acknowledge(cmd.ID)
+	c.Acknowledge(nil, cmd.ID)
 	c.place.breakAll(errIdle)
 	h.tr.sweepAll(within(t, 10*time.Second), time.Second, false)
 	if got := h.files(cmd.ID); len(got) < 2 {
@@ -249,7 +249,7 @@ func TestAcknowledge(t *testing.T) {
 	c := h.conn(t)
 	cmd := command("echo bytes; echo x >>$HOME/count")
 	_, end := mustRun(t, c, cmd)
-	c.Acknowledge(cmd.ID)
+	c.Acknowledge(nil, cmd.ID)
 	if err := c.sweep(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ t_guard() { t_why='' t_v=0.2 t_o=0 t_need=0
     t_why=$t_is
     if [ "$t_is" ]; then echo "$t_is ${t_free:-0}" >"$t_f+stall"; t_say stall "$t_is" "${t_free:-0}" "$t_d"
     else rm -f "$t_f+stall"; t_sig CONT; t_say resumed; fi
-  done; }
+  done
+  [ "$t_why" ] && t_sig CONT; }
 # What the controller has on its disk ($1 of out, $2 of err) is given back to this one, where a hole can be made (util-linux, not busybox).
 t_give() { [ "$t_gave" = never ] && return
   echo "$1 $2" >"$t_f+cut"

@@ -33,7 +33,7 @@ type Options struct {
 	IdleTimeout    time.Duration // an unused connection is closed after it; 0 is 5 min
 	StandbyIdle    time.Duration // a shell that waits for a next command on its host goes after it; 0 is 15 s, below 0 none waits
 
-	MaxConnections   int // of the whole pool, jump hosts too; the longest unused gives way; 0 is 4,000
+	MaxConnections   int // of the whole pool, jump hosts too; the longest unused gives way; 0 is 4,000, or what the limit of descriptors allows (a quarter of it below 341)
 	MaxPerHost       int // connections to one host, opened when its sessions run out; 0 is 8
 	MaxDials         int // handshakes at a time; 0 is 32 a core: each costs 1 ms of CPU here and many times that on the host, so it is a bound on files and memory
 	MaxDialsToServer int // unauthenticated connections to one address at a time; 0 is 8 (sshd's MaxStartups begins to drop at 10)
@@ -43,6 +43,8 @@ type Options struct {
 	// Logger is for the operator; nil is slog's default.
 	Logger *slog.Logger
 }
+
+const maxConnections = 4000
 
 func (o Options) withDefaults() Options {
 	if o.Home == "" {
@@ -69,7 +71,7 @@ func (o Options) withDefaults() Options {
 	if o.StandbyIdle == 0 {
 		o.StandbyIdle = 15 * time.Second
 	}
-	o.MaxConnections = orInt(o.MaxConnections, 4000)
+	o.MaxConnections = orInt(o.MaxConnections, affordable())
 	o.MaxPerHost = orInt(o.MaxPerHost, 8)
 	o.MaxDials = orInt(o.MaxDials, 32*runtime.GOMAXPROCS(0))
 	o.MaxDialsToServer = orInt(o.MaxDialsToServer, 8)

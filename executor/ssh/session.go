@@ -105,7 +105,7 @@ func (l *link) openChannel(ctx context.Context, req request) (*session, error) {
 	late := time.AfterFunc(openTimeout, func() { l.end(errors.New("the host does not answer")) })
 	defer late.Stop()
 	for attempt := 0; ; attempt++ {
-		ch, reqs, err := l.client.OpenChannel("session", nil)
+		ch, reqs, err := l.ask()
 		if err == nil {
 			l.granted()
 			return l.newSession(ctx, ch, reqs, req), nil
@@ -124,6 +124,35 @@ func (l *link) openChannel(ctx context.Context, req request) (*session, error) {
 		case never:
 			return nil, because(executor.ErrRefused, "see MaxSessions in its sshd_config", "the server grants no session: %w", err)
 		}
+	}
+}
+
+// ask asks the server for a channel. x/crypto/ssh lets go of its channels when a connection ends; one
+// that is asked for in that very moment would wait for ever (seen once in a thousand cuts). It is left
+// behind with the goroutine that waits for it, the only one of the pool without an owner.
+func (l *link) ask() (xssh.Channel, <-chan *xssh.Request, error) {
+	type answer struct {
+		ch   xssh.Channel
+		reqs <-chan *xssh.Request
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		ch, reqs, err := l.client.OpenChannel("session", nil)
+		got <- answer{ch, reqs, err}
+	}()
+	select {
+	case a := <-got:
+		return a.ch, a.reqs, a.err
+	case <-l.dead:
+	}
+	grace := time.NewTimer(time.Second)
+	defer grace.Stop()
+	select {
+	case a := <-got:
+		return a.ch, a.reqs, a.err
+	case <-grace.C:
+		return nil, nil, l.why()
 	}
 }
 

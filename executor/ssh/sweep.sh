@@ -1,12 +1,24 @@
 # Sweep: what the controller has stored is forgotten, but for a tombstone.  t_K: ids, each with the bytes of both streams or "- -", in triples.
 # Not before the end: what still runs is left alone.
-t_sweep() { t_R=''
+t_sweep() { t_R='' t_O='' t_M=''
   while [ $# -ge 3 ]; do
     t_i=$1 t_f=$t_d/$1
     if [ -e "$t_f+run" ]; then
       t_rec || { t_state; case $t_now in running|orphan) shift 3; continue ;; esac; t_e="exit1 - 0 0 l ."; }
-      echo "${t_e%.}$2 $3 ." >"$t_f+ack" && t_R="$t_R $t_f+run $t_f+cmd $t_f+in $t_f+out $t_f+err $t_f+way $t_f+got $t_f+stall $t_f+full $t_f+cut"
+      echo "${t_e%.}$2 $3 ." >"$t_f+ack" && t_O="$t_O $t_i" t_M="$t_M -e TFW_RUN=$t_i" t_R="$t_R $t_f+run $t_f+cmd $t_f+in $t_f+way $t_f+got $t_f+stall $t_f+full $t_f+cut"
     fi
     shift 3
   done
-  [ "$t_R" ] && rm -f $t_R; }
+  [ "$t_O" ] || return
+  t_M=$(grep -lzxF $t_M /proc/[0-9]*/environ 2>/dev/null)
+  for t_i in $t_O; do t_f=$t_d/$t_i
+    for t_x in $t_M; do grep -qzxF "TFW_RUN=$t_i" "$t_x" 2>/dev/null && { t_late; continue 2; }; done
+    t_R="$t_R $t_f+out $t_f+err"
+  done
+  rm -f $t_R; }
+# Who outlived its command may write on for ever. Nobody reads that: the files are emptied again and again for as long as it lives.
+t_late() { ( trap '' HUP
+  while grep -qzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ && t_size; do
+    if [ $((t_z+t_y)) -gt 1048576 ]; then : >"$t_f+out"; : >"$t_f+err"; sleep 1; else sleep 3; fi
+  done
+  rm -f "$t_f+out" "$t_f+err" ) </dev/null >/dev/null 2>&1 3<&- 4>&- & }
