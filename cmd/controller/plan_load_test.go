@@ -36,13 +36,13 @@ func (instant) Put(context.Context, executor.Put) (executor.PutResult, error) {
 func (instant) Get(context.Context, string, *executor.BecomeAs, io.Writer) (executor.GetResult, error) {
 	return executor.GetResult{}, nil
 }
-func (instant) Acknowledge(...executor.CommandID)                {}
-func (instant) Strays(context.Context) ([]executor.Stray, error) { return nil, nil }
-func (instant) Probe(context.Context, string) ([]byte, error)    { return nil, nil }
-func (instant) Info() executor.HostInfo                          { return executor.HostInfo{Durable: true} }
-func (instant) Stats() executor.PoolStats                        { return executor.PoolStats{} }
-func (instant) Release()                                         {}
-func (instant) Close() error                                     { return nil }
+func (instant) Acknowledge(*executor.BecomeAs, ...executor.CommandID) {}
+func (instant) Strays(context.Context) ([]executor.Stray, error)      { return nil, nil }
+func (instant) Probe(context.Context, string) ([]byte, error)         { return nil, nil }
+func (instant) Info() executor.HostInfo                               { return executor.HostInfo{Durable: true} }
+func (instant) Stats() executor.PoolStats                             { return executor.PoolStats{} }
+func (instant) Release()                                              {}
+func (instant) Close() error                                          { return nil }
 
 // layers is a plan of layers of a hundred steps, each on a host of its own and after one of the layer before.
 func layers(n int) string {
