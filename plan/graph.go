@@ -54,6 +54,9 @@ func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
 	if s.On != "" && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == s.On }) {
 		r.error(s.at, "add it under hosts:, or use one that is there", "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
 	}
+	if (len(s.Serial) > 0 || s.MaxFail != "") && s.perHost() {
+		r.error(s.at, "leave host.* and per_host out of it, or serial and max_fail", "step %q goes host by host, each on its own: serial and max_fail would count nothing", s.Name)
+	}
 	if s.On == "" && s.Nested == "" {
 		r.error(s.at, "write on: ROLE", "step %q does not say on which hosts", s.Name)
 	}

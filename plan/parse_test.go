@@ -57,6 +57,7 @@ func TestBadPlans(t *testing.T) {
 		"deep":                {"name: " + strings.Repeat("[", 9000), "p.yaml"},
 		"alias bomb":          {bomb(), "too large"},
 		"huge":                {strings.Repeat("a: b\n", 1<<20), "larger than 4 MiB"},
+		"serial host by host": {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, serial: 1, with: {do: '${{ host.name }}'}}\n", "goes host by host"},
 		"sync and retry":      {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, retry: 1}\n", "sync and retry do not go together"},
 		"sync and serial":     {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, serial: 1}\n", "sync and serial do not go together"},
 		"sync in a row":       {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, needs: [a]}\n  c: {uses: work.do, on: d, sync: m, needs: [b]}\n", `"c" syncs with "a" and begins only after it has ended`},

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sourcegraph/conc"
+
 	"tfw/inventory"
 )
 
@@ -30,6 +32,9 @@ type LabOptions struct {
 	MaxSessions int
 	// Shell is run as the login shell in place of the user's own: a path such as /usr/bin/fish.
 	Shell string
+	// Bootable gives every host a boot id of its own, so that [Lab.Reboot], or reboot on a host, reboots
+	// it. It needs root on Linux and real OpenSSH.
+	Bootable bool
 	// Proxied puts a [Proxy] before every host: its address is the one that the inventory names.
 	Proxied bool
 }
@@ -49,6 +54,8 @@ type Lab struct {
 	client  *hostKey
 	spawn   *spawner
 	opt     LabOptions
+	boots   conc.WaitGroup // watches for hosts that ask for a reboot
+	noBoots context.CancelFunc
 	closing sync.Once
 	closed  error
 }
@@ -85,6 +92,11 @@ func NewLab(ctx context.Context, opt LabOptions) (*Lab, error) {
 	l := &Lab{id: rand.Text(), opt: opt, byName: map[string]*labHost{}, spawn: newSpawner()}
 	err := l.build(ctx)
 	if err == nil {
+		if opt.Bootable {
+			watch, stop := context.WithCancel(context.Background())
+			l.noBoots = stop
+			l.boots.Go(func() { l.watchBoots(watch) })
+		}
 		return l, nil
 	}
 	return nil, errors.Join(fmt.Errorf("lab: %w", err), l.Close())
@@ -256,6 +268,10 @@ func (l *Lab) Close() error {
 
 func (l *Lab) close() error {
 	var errs []error
+	if l.noBoots != nil {
+		l.noBoots()
+		l.boots.Wait()
+	}
 	for _, h := range l.hosts {
 		if h.proxy != nil {
 			h.proxy.Close()

@@ -80,5 +80,9 @@ func (l *Lab) hostDir(name string) string { return filepath.Join(l.dir, "hosts",
 // environment is what every process of a host inherits: a home below the lab's
 // directory, the mark that Close finds them by, and the host's name for commands that want to say who they are.
 func (l *Lab) environment(h *labHost) []string {
-	return []string{"HOME=" + h.home, "LAB_ID=" + l.id, "LAB_HOST=" + h.host.Name}
+	env := []string{"HOME=" + h.home, "LAB_ID=" + l.id, "LAB_HOST=" + h.host.Name}
+	if l.opt.Bootable {
+		env = append(env, "PATH="+filepath.Join(l.hostDir(h.host.Name), "bin")+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
+	return env
 }

@@ -26,6 +26,11 @@ func (l *Lab) listen(ctx context.Context) error {
 		if h.server = newEmbedded(l, h); sshd != "" {
 			h.server = &openSSH{lab: l, host: h, binary: sshd}
 		}
+	}
+	if err := l.prepareBoot(); err != nil {
+		return err
+	}
+	for _, h := range l.hosts {
 		starts.Go(func() error { return h.server.start(ctx) })
 	}
 	if err := starts.Wait(); err != nil {

@@ -98,6 +98,9 @@ func (s *openSSH) start(ctx context.Context) error {
 		return err
 	}
 	s.cmd = exec.Command(s.binary, "-D", "-f", s.file("sshd_config"), "-E", s.file("sshd.log"))
+	if s.lab.opt.Bootable {
+		s.cmd = exec.Command("unshare", append([]string{"-m", "sh", "-c", bootable, "boot", s.lab.bootFile(s.host)}, s.cmd.Args...)...)
+	}
 	s.exited = make(chan struct{})
 	if err := s.lab.spawn.start(s.cmd); err != nil {
 		s.cmd = nil
