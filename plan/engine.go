@@ -458,10 +458,17 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 	s := Submission{File: r.File, Plan: r.Text, Files: r.Files, Parameters: r.Parameters, kept: map[string]kept{}, bound: r.Hosts, resume: r.ID}
 	for _, step := range r.Steps {
 		for _, c := range step.Cells {
-			if c.Verdict != executor.Passed || len(c.Runs) == 0 {
+			if c.Verdict != executor.Passed || len(c.Runs) == 0 && c.Plan == "" {
 				continue
 			}
-			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs, Of: map[string]executor.RunID{}}
+			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs, Of: map[string]executor.RunID{}, Plan: c.Plan}
+			if c.Plan != "" {
+				inner, err := e.TestPlan(ctx, r.Principal, c.Plan)
+				if err != nil {
+					return nil, fmt.Errorf("step %s: %w", step.Name, err)
+				}
+				k.Outputs = inner.Outputs
+			}
 			for _, runID := range c.Runs {
 				run, err := e.cfg.Executor.Run(ctx, r.Principal, string(runID))
 				if err != nil {

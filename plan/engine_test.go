@@ -367,6 +367,29 @@ func TestResumeKeepsWhatPassed(t *testing.T) {
 	}
 }
 
+func TestResumeKeepsNestedPlans(t *testing.T) {
+	l := newLab(t)
+	l.hosts.broken["say y"] = 1
+	inner := "name: inner\nhosts: {d: {target: duts, count: 1}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: say in}}\noutputs: {said: '${{ steps.a.outputs.said }}'}\n"
+	outer := "name: outer\nhosts: {b: {target: builders}}\nsteps:\n  n: {uses: plan:inner.yaml}\n  z: {uses: work.do, on: b, needs: [n], with: {do: say y}}\noutputs: {said: '${{ steps.n.outputs.said }}'}\n"
+	p, err := l.Submit(t.Context(), me, plan.Submission{File: "outer.yaml", Plan: outer, Files: map[string]string{"inner.yaml": inner}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := l.wait(p)
+	again, err := l.Resume(t.Context(), me, first.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := l.wait(again)
+	if first.Verdict != executor.Failed || got.Verdict != executor.Passed || got.Outputs["said"] != "in" || got.Steps[0].Reason != "passed already in "+first.ID {
+		t.Errorf("%s, then %s: %v %s", first.Verdict, got.Verdict, got.Outputs, reasons(got))
+	}
+	if n := strings.Count(strings.Join(l.hosts.log, "\n"), "say in"); n != 1 {
+		t.Errorf("the plan that had passed ran %d times", n)
+	}
+}
+
 func TestNestedPlan(t *testing.T) {
 	l := newLab(t)
 	inner := "name: inner\nparameters: {who: {}}\nhosts: {d: {target: duts, count: 1}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: 'say hi ${{ params.who }}'}}\noutputs: {said: '${{ steps.a.outputs.said }}'}\n"

@@ -70,6 +70,8 @@ type record struct {
 type kept struct {
 	Results map[string]executor.HostResult `json:"results"`
 	Runs    []executor.RunID               `json:"runs"`
+	Plan    string                         `json:"plan,omitempty"` // a nested test plan, and what it gave
+	Outputs map[string]any                 `json:"outputs,omitempty"`
 	Of      map[string]executor.RunID      `json:"of,omitempty"` // host -> the run of its result
 }
 

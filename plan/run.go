@@ -38,6 +38,9 @@ func (x *stepWalk) runCell(ctx context.Context, c cell) executor.Verdict {
 	return worst
 }
 
+// keptFrom says why a step passed without running.
+func (w *walking) keptFrom() string { return "passed already in " + w.r.ResumeOf }
+
 // keep takes over what passed in the plan that is resumed.
 func (x *stepWalk) keep(c cell, k kept) executor.Verdict {
 	for host, res := range k.Results {
@@ -241,6 +244,7 @@ func (x *stepWalk) follow(ctx context.Context, run *executor.Run) (*executor.Run
 	for i := range done.Hosts {
 		if done.Hosts[i].Verdict == executor.Cancelled {
 			done.Hosts[i].Verdict = s.verdict
+			done.Hosts[i].Reason = strings.TrimPrefix(done.Hosts[i].Reason, "cancelled by "+p.Name+": ")
 		}
 	}
 	return done, nil
@@ -289,6 +293,14 @@ func (x *stepWalk) seenOn(host string) map[string]any {
 
 // nested runs another plan as the step.
 func (x *stepWalk) nested(ctx context.Context) {
+	if k, ok := x.w.r.Kept[x.s.Name+"/"]; ok {
+		x.mu.Lock()
+		x.outputs = any(k.Outputs)
+		x.state.Cells = []CellState{{Plan: k.Plan, Verdict: executor.Passed}}
+		x.mu.Unlock()
+		x.end(executor.Passed, x.w.keptFrom())
+		return
+	}
 	with, err := render(x.s.With, x.w.scope(x.s, nil, nil))
 	params, _ := with.(map[string]any)
 	var child *TestPlan

@@ -389,6 +389,9 @@ func (x *stepWalk) conclude(ctx context.Context) {
 		}
 	}
 	x.mu.Unlock()
+	if worst == executor.Passed && x.allKept() {
+		reason = x.w.keptFrom()
+	}
 	var s *stopped
 	if worst != executor.Passed && errors.As(context.Cause(ctx), &s) {
 		reason = s.reason
@@ -397,6 +400,18 @@ func (x *stepWalk) conclude(ctx context.Context) {
 		worst, reason = executor.Skipped, "the matrix leaves no cell for its hosts"
 	}
 	x.end(worst, reason)
+}
+
+// allKept reports whether nothing of the step ran: every cell is of the plan that is resumed.
+func (x *stepWalk) allKept() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, key := range x.order {
+		if _, kept := x.w.r.Kept[x.s.Name+"/"+key]; !kept {
+			return false
+		}
+	}
+	return len(x.order) > 0
 }
 
 // end stores the step's end and lets the others know.
