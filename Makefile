@@ -7,7 +7,7 @@ PATH    := $(PATH):$(shell $(GO) env GOPATH)/bin
 TESTS   := sshd:openssh-server ssh:openssh-client gcc:gcc
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench chaos lint vet walls cover fmt
+.PHONY: help build test man demo bench chaos lint vet walls cover fmt
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: build ## a throw-away lab of SSH hosts, and what tfw does with it
 test: ## every test with the race detector, against real OpenSSH (installed when missing)
 	@.ci/need $(TESTS)
 	CHAOS=short $(GO) test -race -timeout 9m ./...
+
+man: build ## manual pages of tfwctl in bin/man (man -l bin/man/tfwctl.1)
+	bin/tfwctl man --dir bin/man
 
 walls: ## who may import what
 	$(GO) test -run 'Walls|Room' -count=1 .

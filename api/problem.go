@@ -60,7 +60,7 @@ func (p *Problem) Error() string {
 		if e.Location != "" {
 			fault = e.Location + ": " + fault
 		}
-		if !strings.Contains(text, fault) {
+		if !strings.Contains(text, strings.TrimPrefix(fault, "body.")) {
 			faults = append(faults, fault)
 		}
 	}

@@ -24,7 +24,7 @@ SRC gets. From hosts: what comes from host H as NAME is put into DIR as NAME.H.`
   tfwctl cp suite/ tools/probe 'duts,!dut07:/opt/lab/'
   tfwctl cp duts:/var/log/syslog logs/
   tfwctl cp build01:out/ results/`,
-		Args: cobra.MinimumNArgs(2),
+		Args: cobra.MinimumNArgs(2), ValidArgsFunction: a.completeCopy,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := args[len(args)-1]
 			if target, dst, remote := splitRemote(last); remote {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -88,6 +90,9 @@ type execParams struct {
 }
 
 func (c *execFlags) request(a *app, argv []string) (executor.Request, error) {
+	if err := c.speakable(argv); err != nil {
+		return executor.Request{}, err
+	}
 	p := execParams{Cwd: c.cwd, Merge: c.merge, Args: argv}
 	req := executor.Request{Plugin: "linux_system", Method: "run_shell"}
 	var err error
@@ -125,6 +130,16 @@ func (c *execFlags) request(a *app, argv []string) (executor.Request, error) {
 	}
 	req.Parameters, err = json.Marshal(p)
 	return req, err
+}
+
+// speakable refuses what a request cannot carry byte for byte: it is made of text.
+func (c *execFlags) speakable(argv []string) error {
+	for _, word := range slices.Concat(argv, c.env, []string{c.shell, c.cwd}) {
+		if !utf8.ValidString(word) {
+			return usageError{fmt.Sprintf("%+q: is no UTF-8, so it cannot be sent as it is (put it into a file and use --script FILE)", word)}
+		}
+	}
+	return nil
 }
 
 var (

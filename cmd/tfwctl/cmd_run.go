@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +88,9 @@ func methodOf(cmd *cobra.Command, client *api.Client, plugin, method string) (ap
 
 // parameter reads one word: key:=json, key=@file, key=value, or the place's own parameter.
 func (a *app) parameter(s schema, m api.Method, place int, word string) (key string, value any, err error) {
+	if !utf8.ValidString(word) {
+		return "", nil, usageError{fmt.Sprintf("%+q: is no UTF-8, so it cannot be sent as it is (put it into a file: key=@FILE)", word)}
+	}
 	eq := strings.IndexByte(word, '=')
 	// A mistyped key must not turn into a value: what looks like key= is one.
 	if eq < 1 || !keyLike.MatchString(word[:eq]) && !s.has(word[:eq]) {

@@ -24,7 +24,7 @@ func newRuns(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.emit(runs, func() error { return a.printRuns(runs, more) })
+			return a.emit(runs, func() error { return a.printRuns(runs, more, f) })
 		},
 	}
 	fs := cmd.Flags()
@@ -62,7 +62,11 @@ func listRuns(cmd *cobra.Command, client *api.Client, f executor.RunFilter) (run
 	}
 }
 
-func (a *app) printRuns(runs []*executor.Run, more bool) error {
+func (a *app) printRuns(runs []*executor.Run, more bool, f executor.RunFilter) error {
+	if len(runs) == 0 && (f.State != "" || f.Verdict != "" || f.Host != "" || f.Plugin != "" || f.Plan != "") {
+		a.say("no runs like that (see all with: tfwctl runs)")
+		return nil
+	}
 	if len(runs) == 0 {
 		a.say("no runs (start one with: tfwctl exec TARGET -- CMD)")
 		return nil

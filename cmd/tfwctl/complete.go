@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -153,10 +155,33 @@ func (a *app) completeRun(cmd *cobra.Command, args []string, word string) ([]str
 }
 
 func (a *app) completeContext(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	return a.complete(0, func(context.Context) ([]string, error) {
-		c, err := a.readConfig()
-		return c.names(), err
-	})(cmd, args, word)
+	return a.complete(0, a.contextNames)(cmd, args, word)
+}
+
+func (a *app) contextNames(context.Context) ([]string, error) {
+	c, err := a.readConfig()
+	return c.names(), err
+}
+
+// completeCopy completes the words of cp: files here, and TARGET: before the paths of hosts.
+func (a *app) completeCopy(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	if strings.ContainsAny(word, "/:") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	files, err := filepath.Glob(word + "*") // brackets in it are a target's
+	if err != nil {
+		files = nil
+	}
+	for i, f := range files {
+		if info, err := os.Stat(f); err == nil && info.IsDir() {
+			files[i] += "/"
+		}
+	}
+	for _, t := range a.targetWords(word) {
+		name, about, _ := strings.Cut(t, "\t")
+		files = append(files, name+":\t"+about)
+	}
+	return files, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // completeRunArgs completes PLUGIN.METHOD, then the target, then parameters.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"tfw/api"
 	"tfw/executor"
@@ -26,6 +27,9 @@ func (a *app) copyFrom(ctx context.Context, sources []string, dir string, f *cop
 	for _, s := range sources {
 		if _, _, remote := splitRemote(s); !remote {
 			return usageError{fmt.Sprintf("%q: want TARGET:PATH on one side (see: tfwctl cp --help)", s)}
+		}
+		if strings.HasSuffix(s, ":") {
+			return usageError{fmt.Sprintf("%q: want a path of the hosts after the colon", s)}
 		}
 	}
 	client, err := a.client(ctx)

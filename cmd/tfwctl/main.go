@@ -30,7 +30,8 @@ func run(a *app, args []string) int {
 	return exitOfError(err)
 }
 
-// plain is an error as a person reads it: without the kind's name before what is wrong.
+// plain is an error as a person reads it: without the name of its kind.
 func plain(err error) string {
-	return strings.TrimPrefix(err.Error(), executor.ErrBadRequest.Error()+": ")
+	kind := executor.ErrBadRequest.Error() + ": "
+	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), kind), ": "+kind, ": ")
 }

@@ -119,6 +119,7 @@ func TestTerminal(t *testing.T) {
 		"top loses its server": testTopLost,
 		"top is small":         testTopSmall,
 		"top ends":             testTopEnds,
+		"shells":               testShells,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -46,7 +43,7 @@ does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return cobraUsage{fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
+		return cobraUsage{fmt.Errorf("%w (see: %s --help)", wantOf(err), cmd.CommandPath())}
 	})
 	fs := root.PersistentFlags()
 	fs.StringVar(&a.flags.server, "server", "", "`URL` of the controller: http://HOST:PORT, https://... or unix:///PATH (TFW_SERVER)")
@@ -60,25 +57,10 @@ does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
 	for _, c := range commands(a) {
 		root.AddCommand(c)
 	}
+	completeWords(root, "output", "table", "json", "yaml", "jsonl")
+	a.completeFlag(root, "context", a.contextNames)
 	usageArgs(root)
 	return root
-}
-
-// usageArgs makes every complaint about arguments a usage error with the next step.
-func usageArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil && cmd.HasParent() {
-		cmd.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
-			var ours usageError
-			if err == nil || errors.As(err, &ours) {
-				return err
-			}
-			return cobraUsage{fmt.Errorf("%w; usage: %s (see: %s --help)", err, c.UseLine(), c.CommandPath())}
-		}
-	}
-	for _, c := range cmd.Commands() {
-		usageArgs(c)
-	}
 }
 
 // group is a command that only holds others.
@@ -101,7 +83,7 @@ func commands(a *app) []*cobra.Command {
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
 		newLease(a), newLeases(a), newRenew(a), newRelease(a), newAudit(a),
 		newInventory(a), newHostkeys(a), newToken(a), newSecret(a), newLogin(a), newLogout(a), newWhoami(a), newConfig(a), newLab(a),
-		newVersion(a), newCompletion(a), newBackground(a),
+		newVersion(a), newCompletion(a), newMan(a), newBackground(a),
 	}
 }
 
@@ -114,30 +96,6 @@ func newVersion(a *app) *cobra.Command {
 				a.printf("tfwctl %s (%s)\n", versionText(), goVersion())
 				return nil
 			})
-		},
-	}
-}
-
-func newCompletion(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "completion bash|zsh|fish", Short: "Print the completion script of a shell",
-		Long: `Print a script that teaches a shell to complete tfwctl's commands, flags, hosts,
-groups, plugins, methods and runs.`,
-		Example: `  source <(tfwctl completion bash)                       # now; in ~/.bashrc for good
-  tfwctl completion zsh >"${fpath[1]}/_tfwctl"
-  tfwctl completion fish >~/.config/fish/completions/tfwctl.fish`,
-		Args: cobra.ExactArgs(1), ValidArgs: []string{"bash", "zsh", "fish"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var w io.Writer = a.out
-			switch root := cmd.Root(); strings.ToLower(args[0]) {
-			case "bash":
-				return root.GenBashCompletionV2(w, true)
-			case "zsh":
-				return root.GenZshCompletion(w)
-			case "fish":
-				return root.GenFishCompletion(w, true)
-			}
-			return usageError{fmt.Sprintf("%q: want bash, zsh or fish", args[0])}
 		},
 	}
 }

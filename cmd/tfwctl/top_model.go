@@ -15,7 +15,7 @@ type topModel struct {
 	hosts   []api.Host
 	runs    []*executor.Run // as lists have them, without hosts
 	detail  *executor.Run   // the selected one with its hosts, once it is known
-	lost    time.Time // when the controller stopped answering; zero: it answers
+	lost    time.Time       // when the controller stopped answering; zero: it answers
 	trouble string
 	notice  string // about the last key
 

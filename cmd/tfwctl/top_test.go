@@ -168,6 +168,9 @@ func TestTopGivesTheTerminalBackOnPanic(t *testing.T) {
 		f.do(func() { panic("boom") })
 		return errors.Join(l.run(t.Context()))
 	}()
+	if err := eye.Drain(); err != nil {
+		t.Fatal(err)
+	}
 	if p, ok := raised.(topPanic); !ok || p.value != "boom" || !strings.Contains(p.String(), "top_test.go") {
 		t.Errorf("got %v", raised)
 	}

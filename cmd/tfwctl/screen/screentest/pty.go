@@ -175,14 +175,22 @@ func (p *Pty) Wait(patience time.Duration) (int, error) {
 		<-ended
 		return -1, fmt.Errorf("%s: not ended within %s", p.Cmd.Path, patience)
 	}
-	if _, err := p.slave.Write([]byte{0}); err != nil {
+	if err := p.Drain(); err != nil {
 		return -1, err
 	}
-	<-p.drained
 	if s, ok := p.Cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		return 128 + int(s.Signal()), nil
 	}
 	return p.Cmd.ProcessState.ExitCode(), nil
+}
+
+// Drain waits until all that was sent so far has been read. It is the end of reading: call it once.
+func (p *Pty) Drain() error {
+	if _, err := p.slave.Write([]byte{0}); err != nil {
+		return err
+	}
+	<-p.drained
+	return nil
 }
 
 // Close lets the terminal go, and ends a program that is still on it.

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usageArgs makes every complaint about arguments a usage error with the next step,
+// and refuses what is empty: nothing empty ever means "all", or "none of it".
+func usageArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil && cmd.HasParent() {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			var ours usageError
+			switch {
+			case errors.As(err, &ours):
+				return err
+			case err != nil:
+				return cobraUsage{fmt.Errorf("%w; usage: %s (see: %s --help)", err, c.UseLine(), c.CommandPath())}
+			}
+			return notEmpty(c, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		usageArgs(c)
+	}
+}
+
+// mayBeEmpty are the flags whose text is for people, or whose emptiness says something.
+var mayBeEmpty = []string{"reason", "purpose", "env", "serial"}
+
+// notEmpty refuses arguments and flags that were given as "", as a variable that is not
+// set makes them: --where "" would be every host, --lease "" no lease.
+func notEmpty(c *cobra.Command, args []string) error {
+	if at := c.ArgsLenAtDash(); at >= 0 {
+		args = args[:at] // the words of a command are its own business
+	}
+	if slices.Contains(args, "") {
+		return usageError{fmt.Sprintf("an argument is empty; usage: %s (see: %s --help)", c.UseLine(), c.CommandPath())}
+	}
+	var err error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
+			err = usageError{fmt.Sprintf("--%s: is empty (name something, or leave the flag out)", f.Name)}
+		}
+	})
+	return err
+}
+
+// wantOf says of a flag's value what is wanted in the place of how Go failed to read it.
+func wantOf(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	want := map[string]string{
+		"duration": `a duration such as "90s" or "2h30m"`, "int": "a whole number", "int64": "a whole number", "uint64": "a whole number, not negative",
+		"bool": "true or false",
+	}[bad.GetFlag().Value.Type()]
+	if want == "" {
+		return err
+	}
+	return fmt.Errorf("--%s: got %q, want %s", bad.GetFlag().Name, bad.GetValue(), want)
+}
