@@ -87,10 +87,46 @@ func pretty(row []cell, painted func(code, text string) string) table.Row {
 	return out
 }
 
-// fit cuts the wide column so that rows are no longer than limit.
+// Widths that columns keep when they are cut.
+const (
+	leastWide  = 12 // of the column that gives way first
+	leastOther = 8
+)
+
+// fit cuts columns so that rows are no longer than limit: the wide one first, then
+// whichever is the widest. A terminal too narrow even for that wraps.
 func (g grid) fit(limit int) []table.ColumnConfig {
-	widths := make([]int, len(g.head))
-	total := 0
+	widths, total := g.widths()
+	cut := map[int]bool{}
+	for over := total - limit; over > 0; {
+		col, least := g.wide, leastWide
+		if widths[col] <= least {
+			col, least = widest(widths, g.wide), leastOther
+		}
+		by := min(over, widths[col]-least)
+		if col != g.wide { // little by little, so that the widest columns share
+			by = min(by, 1)
+		}
+		if by <= 0 {
+			break
+		}
+		widths[col] -= by
+		over -= by
+		cut[col] = true
+	}
+	var configs []table.ColumnConfig
+	for col := range cut {
+		configs = append(configs, table.ColumnConfig{
+			Number: col + 1, WidthMax: widths[col],
+			WidthMaxEnforcer: func(s string, n int) string { return text.Snip(s, n, "…") },
+		})
+	}
+	return configs
+}
+
+// widths are what the columns take, without what is between them; total is with it.
+func (g grid) widths() (widths []int, total int) {
+	widths = make([]int, len(g.head))
 	for i := range widths {
 		widths[i] = text.RuneWidthWithoutEscSequences(g.head[i])
 		for _, row := range g.rows {
@@ -98,12 +134,15 @@ func (g grid) fit(limit int) []table.ColumnConfig {
 		}
 		total += widths[i] + 2
 	}
-	if total <= limit {
-		return nil
+	return widths, total - 2
+}
+
+func widest(widths []int, but int) int {
+	best := -1
+	for i, w := range widths {
+		if i != but && (best < 0 || w > widths[best]) {
+			best = i
+		}
 	}
-	room := max(widths[g.wide]-(total-limit), 12)
-	return []table.ColumnConfig{{
-		Number: g.wide + 1, WidthMax: room,
-		WidthMaxEnforcer: func(s string, n int) string { return text.Snip(s, n, "…") },
-	}}
+	return max(best, 0)
 }
