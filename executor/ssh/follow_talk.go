@@ -24,9 +24,11 @@ const (
 	keptEvery = 4 << 20
 	// stuckAfter is how long nothing may come of the bytes missing after the end until they are fetched anew.
 	stuckAfter = 8 * time.Second
-	// deafAfter is how long a launch may leave a request to follow unanswered until its helper is taken for dead.
-	deafAfter = 20 * time.Second
 )
+
+// Variables for tests only: how long a launch may leave a request to follow unanswered until its helper is taken for
+// dead, and an attach say nothing at all, until the host's shell is taken for one that never will.
+var deafAfter, muteAfter = 20 * time.Second, time.Minute
 
 // talk is one of our scripts at work on the host.
 type talk struct {
@@ -233,6 +235,7 @@ func (c *conn) paced(d *delivery, took time.Duration) {
 func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) (said bool) {
 	wait, idle, asked := pace(), time.Duration(0), followAfter
 	var first time.Time // when it was asked to follow
+	var muted time.Duration
 	var told, kept executor.Offsets
 	for {
 		timer := time.NewTimer(max(wait, time.Millisecond))
@@ -262,6 +265,10 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 			continue
 		}
 		pace()
+		if muted += wait; !ask && !d.following() && muted > muteAfter {
+			d.mute()
+			return
+		}
 		if wait = reportEvery; now != told {
 			said = true
 			tell(s, ask, "got", now)
@@ -272,6 +279,13 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 			return
 		}
 	}
+}
+
+// mute ends a talk in which the host says nothing of ours, though it may say much: the command is out of reach.
+func (d *delivery) mute() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.decide(outcomeNone, because(executor.ErrLost, "does the login shell or its profile wait for something, or say something without end?", "nothing that tfw could read came from the host's shell within %s", muteAfter))
 }
 
 // keep tells the host how much of the output is stored for good, when that is much more than it was told before.

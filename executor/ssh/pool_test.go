@@ -237,6 +237,40 @@ func TestServersThatMisbehaveAfterTheLogin(t *testing.T) {
 	})
 }
 
+// TestCommandsOnServersThatMisbehave: a durable command on each ends, rightly or with a reason, in bounded time.
+func TestCommandsOnServersThatMisbehave(t *testing.T) {
+	deaf, mute := deafAfter, muteAfter
+	deafAfter, muteAfter = 300*time.Millisecond, 600*time.Millisecond
+	defer func() { deafAfter, muteAfter = deaf, mute }()
+	lab := newLab(t, executortest.LabOptions{Embedded: true})
+	h := *lab.Hosts()[0]
+	h.SSH.Keepalive = 200 * time.Millisecond
+	for fault, want := range map[executortest.Fault]error{
+		executortest.Behave: nil, executortest.FaultAuthBanner: nil, executortest.FaultStartupDrops: nil,
+		executortest.FaultMaxSessions1: nil, executortest.FaultNoExitStatus: nil, executortest.FaultNoSFTP: nil,
+		executortest.FaultChannelRefused: executor.ErrRefused, executortest.FaultExecRefused: executor.ErrRefused,
+		executortest.FaultHalfOpen: executor.ErrLost, executortest.FaultEndless: executor.ErrLost, executortest.FaultZeroWindow: executor.ErrLost,
+	} {
+		t.Run("server "+string(fault), func(t *testing.T) {
+			if err := lab.Misbehave(h.Name, fault); err != nil {
+				t.Fatal(err)
+			}
+			c := mustConnect(t, newTransport(t, Options{User: lab.User()}), &h)
+			for _, script := range []string{"echo short; exit 3", "echo long; sleep 0.1; exit 3"} {
+				cmd := command(script)
+				r := &recorder{}
+				end, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, false, r)
+				if want == nil && (err != nil || end.Code != 3 || r.out.Len() < 5) || want != nil && !errors.Is(err, want) {
+					t.Fatalf("%s: %+v %v, %d bytes; want %v", script, end, err, r.out.Len(), want)
+				}
+				if want != nil {
+					return
+				}
+			}
+		})
+	}
+}
+
 func TestFrozenHostIsFoundLost(t *testing.T) {
 	lab := newLab(t, executortest.LabOptions{Proxied: true})
 	h := *lab.Hosts()[0]
