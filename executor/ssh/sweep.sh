@@ -10,7 +10,7 @@ t_sweep() { t_R='' t_O='' t_M=''
     shift 3
   done
   # Left by shells that were to stand by and were killed before they could.
-  for t_x in "$t_d"/standby.*+stage; do t_i=${t_x##*/standby.}; [ -d "/proc/${t_i%+stage}" ] || t_R="$t_R $t_x"; done
+  for t_x in "$t_d"/standby.*+stage; do t_i=${t_x##*/standby.}; [ ! -e "$t_x" ] || [ -d "/proc/${t_i%+stage}" ] || t_R="$t_R $t_x"; done
   [ "$t_O" ] || { rm -f $t_R; return; }
   t_M=$(grep -lzxF $t_M /proc/[0-9]*/environ 2>/dev/null)
   for t_i in $t_O; do t_f=$t_d/$t_i
