@@ -24,8 +24,9 @@ func (h *durableHost) plain(t *testing.T, script string, stdin []byte) (stdout, 
 }
 
 // TestSameBytesAsSSH compares both streams and the status with ssh's own.
-func TestSameBytesAsSSH(t *testing.T) {
-	h := newDurableHost(t)
+func TestSameBytesAsSSH(t *testing.T) { bothWays(t, sameBytesAsSSH) }
+
+func sameBytesAsSSH(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	all := make([]byte, 256)
 	for i := range all {
@@ -80,8 +81,10 @@ func TestSlowBytes(t *testing.T) {
 	}
 }
 
-func TestEnds(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestEnds(t *testing.T) { bothWays(t, ends) }
+
+func ends(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	for script, want := range map[string]executor.End{
 		"no_such_command_here":      {Kind: executor.EndExit, Code: 127},
 		"kill -TERM $$":             {Kind: executor.EndSignal, Code: 143, Signal: "TERM"},
@@ -100,8 +103,10 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-func TestArgsStdinInterpreterMerge(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestArgsStdinInterpreterMerge(t *testing.T) { bothWays(t, argsStdinInterpreterMerge) }
+
+func argsStdinInterpreterMerge(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	cmd := command(`echo "$# $1|$2|$3"; cat`)
 	cmd.Args = []string{"a b", "it's", "*\n$x"}
 	cmd.Stdin = []byte("in\x00\xff'\\n%s\nno newline")
@@ -131,8 +136,10 @@ func TestArgsStdinInterpreterMerge(t *testing.T) {
 }
 
 // TestNothingInPS looks at every command line of the machine while secrets are around.
-func TestNothingInPS(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestNothingInPS(t *testing.T) { bothWays(t, nothingInPS) }
+
+func nothingInPS(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	mark := "s3cr" + newID().String()
 	cmd := command("x=" + mark + "; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 's3cr[e]t" + "' ; cat /proc/[0-9]*/cmdline")
 	cmd.Stdin = []byte(mark)
@@ -145,8 +152,10 @@ func TestNothingInPS(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestEnvironment(t *testing.T) { bothWays(t, environment) }
+
+func environment(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	cmd := command("echo $TFW_RUN; env | grep -E '^(t_|TFW_HELPER)'; trap 'echo int; exit 3' INT; kill -INT $$; sleep 1")
 	r, end := mustRun(t, c, cmd)
 	if r.out.String() != cmd.ID.String()+"\nint\n" || end.Code != 3 {

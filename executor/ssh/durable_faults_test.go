@@ -135,8 +135,9 @@ func (h *durableHost) claimed(id executor.CommandID) int {
 	return pid
 }
 
-func TestWrapperKilled(t *testing.T) {
-	h := newDurableHost(t)
+func TestWrapperKilled(t *testing.T) { bothWays(t, wrapperKilled) }
+
+func wrapperKilled(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done")
 	r := &recorder{}
@@ -149,8 +150,9 @@ func TestWrapperKilled(t *testing.T) {
 	}
 }
 
-func TestSpoolRemoved(t *testing.T) {
-	h := newDurableHost(t)
+func TestSpoolRemoved(t *testing.T) { bothWays(t, spoolRemoved) }
+
+func spoolRemoved(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("echo one; sleep 0.6; echo two; exit 5")
 	r := &recorder{}
@@ -221,8 +223,9 @@ func TestBootedSince(t *testing.T) {
 }
 
 // TestKilledBeforeAWord: our shell is killed before it has said anything.
-func TestKilledBeforeAWord(t *testing.T) {
-	h := newDurableHost(t)
+func TestKilledBeforeAWord(t *testing.T) { bothWays(t, killedBeforeAWord) }
+
+func killedBeforeAWord(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	mustRun(t, c, command("true")) // the spool is known: nothing of it is said again
 	cmd := command("kill -KILL $PPID; echo x >>" + h.home + "/marks")
@@ -281,8 +284,9 @@ func TestMissingIsTheHostsWord(t *testing.T) {
 	}
 }
 
-func TestStrays(t *testing.T) {
-	h := newDurableHost(t)
+func TestStrays(t *testing.T) { bothWays(t, strays) }
+
+func strays(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("setsid sleep 300 >/dev/null 2>&1 & echo started")
 	start := time.Now()
@@ -341,8 +345,9 @@ func TestSpoolBound(t *testing.T) {
 	}
 }
 
-func TestContextEnds(t *testing.T) {
-	h := newDurableHost(t)
+func TestContextEnds(t *testing.T) { bothWays(t, contextEnds) }
+
+func contextEnds(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("echo >$HOME/up; sleep 0.5; echo $$ >$HOME/done")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -378,8 +383,10 @@ func TestMaxSessions1(t *testing.T) {
 	mustRun(t, c, command("true"))
 }
 
-func TestSinkFails(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestSinkFails(t *testing.T) { bothWays(t, sinkFails) }
+
+func sinkFails(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	full := errors.New("the store is full")
 	_, err := c.Run(within(t, 10*time.Second), command("echo x; sleep 5"), executor.Offsets{}, false, failing{full})
 	if !errors.Is(err, full) {

@@ -83,6 +83,21 @@ type durableHost struct {
 	*sshd
 	home string
 	tr   *Transport
+	warm bool // commands meet a shell that stands by
+}
+
+// bothWays runs a test with commands that have a session of their own, and with a shell that has stood by for them.
+func bothWays(t *testing.T, test func(t *testing.T, h *durableHost)) {
+	t.Run("session", func(t *testing.T) {
+		h := newDurableHost(t)
+		h.tr = newTransport(t, Options{StandbyIdle: -1})
+		test(t, h)
+	})
+	t.Run("standby", func(t *testing.T) {
+		h := newDurableHost(t)
+		h.warm = true
+		test(t, h)
+	})
 }
 
 func newDurableHost(t testing.TB, lines ...string) *durableHost {
@@ -109,7 +124,13 @@ func newDurableHost(t testing.TB, lines ...string) *durableHost {
 	return &durableHost{sshd: s, home: home, tr: newTransport(t, Options{})}
 }
 
-func (h *durableHost) conn(t testing.TB) *conn { return mustConnect(t, h.tr, h.host()) }
+func (h *durableHost) conn(t testing.TB) *conn {
+	c := mustConnect(t, h.tr, h.host())
+	if h.warm {
+		mustRun(t, c, command("true"))
+	}
+	return c
+}
 
 // files lists what the spool holds of a command.
 func (h *durableHost) files(id executor.CommandID) []string {
@@ -144,8 +165,10 @@ func checkRun(t testing.TB, r *recorder, end executor.End) {
 	}
 }
 
-func TestRunShort(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestRunShort(t *testing.T) { bothWays(t, runShort) }
+
+func runShort(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	r, end := mustRun(t, c, command("echo hello; echo oops >&2; exit 7"))
 	if r.out.String() != "hello\n" || r.err.String() != "oops\n" || end.Code != 7 || end.Kind != executor.EndExit {
 		t.Errorf("%q %q %+v", &r.out, &r.err, end)
@@ -155,8 +178,10 @@ func TestRunShort(t *testing.T) {
 	}
 }
 
-func TestRunLong(t *testing.T) {
-	c := newDurableHost(t).conn(t)
+func TestRunLong(t *testing.T) { bothWays(t, runLong) }
+
+func runLong(t *testing.T, h *durableHost) {
+	c := h.conn(t)
 	r, end := mustRun(t, c, command("for i in 1 2 3 4 5; do echo $i; echo $i >&2; sleep 0.1; done; printf end"))
 	if r.out.String() != "1\n2\n3\n4\n5\nend" || r.err.String() != "1\n2\n3\n4\n5\n" || end.Code != 0 {
 		t.Errorf("%q %q %+v", &r.out, &r.err, end)
@@ -166,8 +191,9 @@ func TestRunLong(t *testing.T) {
 	}
 }
 
-func TestRunTwiceRunsOnce(t *testing.T) {
-	h := newDurableHost(t)
+func TestRunTwiceRunsOnce(t *testing.T) { bothWays(t, runTwiceRunsOnce) }
+
+func runTwiceRunsOnce(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("echo x >>$HOME/count; sleep 0.3; echo done")
 	var wg sync.WaitGroup
@@ -197,8 +223,9 @@ func TestAttachUnknown(t *testing.T) {
 	}
 }
 
-func TestAttachResumes(t *testing.T) {
-	h := newDurableHost(t)
+func TestAttachResumes(t *testing.T) { bothWays(t, attachResumes) }
+
+func attachResumes(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command("for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.1; done; kill -KILL $$")
 	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
@@ -266,8 +293,9 @@ func TestAcknowledge(t *testing.T) {
 	}
 }
 
-func TestKillTree(t *testing.T) {
-	h := newDurableHost(t)
+func TestKillTree(t *testing.T) { bothWays(t, killTree) }
+
+func killTree(t *testing.T, h *durableHost) {
 	c := h.conn(t)
 	cmd := command(`trap '' TERM
 setsid sh -c 'trap "" TERM; while :; do sleep 1; done' &

@@ -140,7 +140,6 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, k *talk, d *de
 	out := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.out, p) }, d.line)
 	errs := newDeframer(k.nonce, func(p []byte) error { return d.bytes(&d.err, p) }, d.errLine)
 	ended := make(chan struct{})
-	asked := false
 	var wg sync.WaitGroup
 	pace := func() time.Duration { return reportEvery }
 	if ask {
@@ -159,14 +158,14 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, k *talk, d *de
 	wg.Go(func() {
 		select {
 		case <-k.sent:
-			asked = d.speak(k.s, ask, pace, ended)
+			d.speak(k.s, ask, pace, ended)
 		case <-ended:
 		}
 	})
 	k.run(out, errs, d.done)
 	close(ended)
 	wg.Wait()
-	reusable = d.ready && d.result == outcomeEnd && d.fault == nil && !asked
+	reusable = d.ready && d.result == outcomeEnd && d.fault == nil
 	if ctx.Err() != nil {
 		return outcomeNone, context.Cause(ctx)
 	}
@@ -231,8 +230,7 @@ func (c *conn) paced(d *delivery, took time.Duration) {
 
 // speak tells the host to follow once the command has lasted a while, again and
 // again until it is heard: what comes while a shell still reads its script is lost. Then it reports how far we are.
-// It tells whether anything was said.
-func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) (said bool) {
+func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended <-chan struct{}) {
 	wait, idle, asked := pace(), time.Duration(0), followAfter
 	var first time.Time // when it was asked to follow
 	var muted time.Duration
@@ -257,7 +255,6 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 					s.Close() // attach instead
 					return
 				}
-				said = true
 				_, _ = io.WriteString(s.Stdin(), ":\n") // a failure shows in what is read
 				asked = min(2*asked, time.Second)
 				wait = asked
@@ -270,7 +267,6 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 			return
 		}
 		if wait = reportEvery; now != told {
-			said = true
 			tell(s, ask, "got", now)
 			told, idle = now, 0
 			kept = d.keep(s, ask, now, kept)

@@ -12,10 +12,17 @@ t_gone=''
 if t_claim; then
   { t_rec || [ "$t_cb" != "$t_boot" ]; } && t_gone=1
 else t_gone=1; [ -e "$t_f+run" ] || t_cb=none; fi
-# Once the wrapper's pid is another's, so is its session's number.
-t_sid=$t_ss; t_alive || { t_stat "$t_ss" && t_sid=''; [ "$t_ss" = "$t_wp" ] || t_sid=''; }
-[ "$t_cb" = "$t_boot" ] || t_sid=''
-t_scan() { t_M='' t_not=" $t_wp $t_hp $$ "
+# The session is the wrapper's, or the command's own ("-"), or shared with other commands ("="), of which only the mark tells.
+# Once the pid of its leader is another's, so is the session's number.
+t_session() { case $t_ss in
+    =) t_sid='' ;;
+    -) t_sid=$t_cp; t_alive || { t_stat "$t_cp" && ! t_marked "$t_cp" && t_sid=''; } ;;
+    *) t_sid=$t_ss; t_alive || { t_stat "$t_ss" && t_sid=''; [ "$t_ss" = "$t_wp" ] || t_sid=''; } ;; esac
+  [ "$t_cb" = "$t_boot" ] || t_sid=''; }
+t_session
+t_scan() { t_M=''
+  [ "$t_cp" ] || [ "$t_gone" ] || { t_x=$t_k; t_claim && t_session; t_k=$t_x; }
+  t_not=" $t_wp $t_hp $$ "
   if [ "$t_sid" ] && t_alive; then t_p=$t_P; while [ "$t_p" -gt 1 ]; do t_not="$t_not$t_p "; t_stat "$t_p" || break; t_p=$t_P; done; fi
   for t_p in $(grep -lzxF "TFW_HELPER=$t_i" /proc/[0-9]*/environ); do t_p=${t_p#/proc/}; t_not="$t_not${t_p%/environ} "; done
   for t_p in $(grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ; [ "$t_sid" ] && grep -l ") [A-Z] [0-9]* [0-9]* $t_sid " /proc/[0-9]*/stat); do
@@ -30,7 +37,7 @@ t_scan() { t_M='' t_not=" $t_wp $t_hp $$ "
 t_each() { for t_m in $t_M; do case "$t_seen " in *" $t_m "*) [ "$1" = KILL ] || continue ;; *) t_seen="$t_seen $t_m" ;; esac
     kill -s "$1" "${t_m%.*}"; [ "$1" = KILL ] || kill -s CONT "${t_m%.*}"; done; }
 t_busy() { [ "$t_M" ] || { [ "$t_cb" != none ] && t_alive && ! t_rec; }; }
-t_seen=''
+t_seen='' t_k=0
 t_now; t_end=$((t_c+t_g))
 t_scan
 while t_busy && { t_now; [ "$t_c" -lt "$t_end" ]; }; do t_each TERM; sleep 0.05 || sleep 1; t_scan; done

@@ -58,6 +58,7 @@ func (c *conn) run(ctx context.Context, cmd executor.DurableCommand, from execut
 		case out == outcomeAbsent && attach:
 			return executor.End{Kind: executor.EndUnknown, Sizes: from, Note: moved}, nil
 		case out == outcomeStale:
+			d.again()
 			continue // it was not started, and that shell is gone
 		case out == outcomeMoved:
 			attach, moved = true, "the host was booted after the start was asked for, and it was not started again"
