@@ -41,6 +41,11 @@ type link struct {
 func newLink(p *place, client *xssh.Client, w *wire, took time.Duration) *link {
 	l := &link{place: p, client: client, net: w, took: took, limit: assumedSessions, dead: make(chan struct{})}
 	l.serverID = string(client.ServerVersion())
+	over := l.stopWriters
+	w.over.Store(&over)
+	if w.broken() && w.over.Swap(nil) != nil {
+		l.stopWriters()
+	}
 	if p.set.MaxSessions > 0 {
 		l.limit, l.hard = p.set.MaxSessions, true
 	}
@@ -55,6 +60,23 @@ func (l *link) start() {
 		l.end(err)
 		l.crew.Wait()
 	})
+}
+
+// stopWriters lets x/crypto/ssh meet its first failed write, about which it says nothing to
+// the one who wrote, before it lets go of its channels: one opened in between would wait for ever.
+func (l *link) stopWriters() {
+	l.net.Close() // a write that is under way must not hold us up
+	met := make(chan struct{})
+	l.spawn(func() {
+		_, _, _ = l.client.SendRequest("keepalive@openssh.com", false, nil)
+		close(met)
+	})
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-met:
+	case <-timer.C:
+	}
 }
 
 // end closes the link; the first reason counts. It never blocks.

@@ -105,6 +105,11 @@ func (l *link) openChannel(ctx context.Context, req request) (*session, error) {
 	late := time.AfterFunc(openTimeout, func() { l.end(errors.New("the host does not answer")) })
 	defer late.Stop()
 	for attempt := 0; ; attempt++ {
+		if l.broken() {
+			l.end(l.net.reason())
+			l.free(false)
+			return nil, l.why()
+		}
 		ch, reqs, err := l.ask()
 		if err == nil {
 			l.granted()

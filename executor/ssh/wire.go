@@ -15,6 +15,9 @@ type wire struct {
 	net.Conn
 	closer func(func()) // runs Close where it may block (a channel of a jump host); nil runs it at once
 
+	// over is called, once, when reading has failed and x/crypto/ssh is yet to hear of it.
+	over atomic.Pointer[func()]
+
 	read   atomic.Int64
 	first  atomic.Pointer[error]
 	once   sync.Once
@@ -29,6 +32,9 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 	if err != nil {
 		w.note(err)
+		if over := w.over.Swap(nil); over != nil {
+			(*over)()
+		}
 	}
 	return n, err
 }
