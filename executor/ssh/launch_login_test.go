@@ -6,7 +6,32 @@ import (
 	"testing"
 
 	"tfw/executor"
+	"tfw/plugins"
 )
+
+// TestPlainWordsNeedNoShell: a program with plain words, as run_shell makes the line of command and args, is run without a
+// login shell; and without a session of its own only where it starts no other program.
+func TestPlainWordsNeedNoShell(t *testing.T) {
+	for _, x := range []struct {
+		name, args     string
+		program, quiet bool
+	}{
+		{"ls", "foo", true, true}, {"true", "", true, true}, {"make", "all", true, false}, {"sh", "x.sh", true, false},
+		{"ls", "a b", false, false}, {"ls", "for", false, false}, {"echo", "a", false, false}, {"./ls", "a", false, false}, {"cat", "x|sh", false, false},
+	} {
+		line := x.name
+		if x.args != "" {
+			words, err := plugins.Quote(x.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line += " " + words
+		}
+		if p, q := isProgram([]byte(line)), isQuiet([]byte(line)); p != x.program || q != x.quiet {
+			t.Errorf("%s: program %v, quiet %v", line, p, q)
+		}
+	}
+}
 
 // TestLoginLineIsAsSSHRunsIt compares a line's bytes and status with those of
 // "ssh HOST LINE" on the same host, where the login shell is the one of this user.
