@@ -4,7 +4,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 SEED    ?=
 PATH    := $(PATH):$(shell $(GO) env GOPATH)/bin
-TESTS   := sshd:openssh-server ssh:openssh-client gcc:gcc
+TESTS   := sshd:openssh-server ssh:openssh-client gcc:gcc git:git perl:perl
 
 .DEFAULT_GOAL := help
 .PHONY: help build test man demo bench chaos lint vet walls cover fmt
@@ -16,7 +16,7 @@ build: ## static tfwd and tfwctl in bin/
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 demo: build ## a throw-away lab of SSH hosts, and what tfw does with it
-	@.ci/need curl:curl
+	@.ci/need curl:curl git:git gcc:gcc ld:libc6-dev perl:perl
 	@.ci/demo
 
 test: ## every test with the race detector, against real OpenSSH (installed when missing)

@@ -140,9 +140,9 @@ func (c conn) Kill(_ context.Context, id executor.CommandID, _ *executor.BecomeA
 	p.kill()
 	return executor.KillReport{Killed: 1}, nil
 }
-func (c conn) Acknowledge(*executor.BecomeAs, ...executor.CommandID)                {}
-func (c conn) Strays(context.Context) ([]executor.Stray, error) { return nil, nil }
-func (c conn) Probe(context.Context, string) ([]byte, error)    { return nil, nil }
+func (c conn) Acknowledge(*executor.BecomeAs, ...executor.CommandID) {}
+func (c conn) Strays(context.Context) ([]executor.Stray, error)      { return nil, nil }
+func (c conn) Probe(context.Context, string) ([]byte, error)         { return nil, nil }
 func (c conn) Put(context.Context, executor.Put) (executor.PutResult, error) {
 	return executor.PutResult{}, errors.New("no files here")
 }

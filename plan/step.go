@@ -393,7 +393,7 @@ func (x *stepWalk) conclude(ctx context.Context) {
 		reason = x.w.keptFrom()
 	}
 	var s *stopped
-	if worst != executor.Passed && errors.As(context.Cause(ctx), &s) {
+	if errors.As(context.Cause(ctx), &s) && worst == s.verdict {
 		reason = s.reason
 	}
 	if worst == "" {
