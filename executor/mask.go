@@ -31,9 +31,7 @@ func (m *masks) add(secret string) {
 			}
 		}
 	}
-	if whole := secret[:len(secret)/3*3]; len(whole) >= shortestLine { // the last group depends on what follows
-		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(whole)), base64.URLEncoding.EncodeToString([]byte(whole)))
-	}
+	forms = append(forms, base64Forms(secret)...)
 	forms = append(forms, url.QueryEscape(secret), url.PathEscape(secret), strings.ReplaceAll(secret, "'", `'\''`))
 	for _, f := range forms {
 		if len(f) < shortestSecret || slices.ContainsFunc(m.texts, func(t []byte) bool { return string(t) == f }) {
@@ -42,6 +40,20 @@ func (m *masks) add(secret string) {
 		m.texts = append(m.texts, []byte(f))
 		m.longest = max(m.longest, len(f))
 	}
+}
+
+// base64Forms are the characters that base64 makes of the secret whatever stands before and
+// behind it, as in "user:SECRET": one form for each place in a group of three bytes, in both alphabets (RFC 4648).
+func base64Forms(secret string) (forms []string) {
+	for before := range 3 {
+		padded := append(make([]byte, before), secret...)
+		from, to := (before*8+5)/6, len(padded)*8/6 // the characters at the ends hold bits of the neighbours
+		if to-from < shortestLine {
+			continue
+		}
+		forms = append(forms, base64.RawStdEncoding.EncodeToString(padded)[from:to], base64.RawURLEncoding.EncodeToString(padded)[from:to])
+	}
+	return forms
 }
 
 // cover writes stars over every mask found in raw, into shown, which has the same length.

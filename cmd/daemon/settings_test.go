@@ -30,7 +30,7 @@ func read(t *testing.T, file string, environ []string, args ...string) (merged, 
 
 func TestLaterSourcesWin(t *testing.T) {
 	m, err := read(t, "parallel: 1\nmax_runs: 2\ngrace: 1m # a comment\nlog_level: debug\n",
-		[]string{"TFW_MAX_RUNS=3", "TFW_GRACE=2m", "TFW_SERVER=ignored", "TFW_SOCKET=", "PATH=/bin", "TFW_PORT_80_TCP=x"},
+		[]string{"TFW_MAX_RUNS=3", "TFW_GRACE=2m", "TFW_SERVER=ignored", "TFW_SECRET_DB=ignored", "TFW_KEY_FILE=ignored", "TFW_SOCKET=", "PATH=/bin", "TFW_PORT_80_TCP=x"},
 		"--grace", "3m", "--no-auth")
 	if err != nil {
 		t.Fatal(err)

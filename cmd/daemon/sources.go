@@ -96,10 +96,10 @@ func fromEnv(environ []string) layer {
 
 func others(key string) bool {
 	switch key {
-	case "SERVER", "TOKEN", "CONTEXT", "CONFIG", "OUTPUT", "RUN", "REBOOT_COUNT", "PORT":
+	case "SERVER", "TOKEN", "CA_FILE", "CERT_FILE", "KEY_FILE", "CONTEXT", "CONFIG", "OUTPUT", "RUN", "REBOOT_COUNT", "PORT":
 		return true
 	}
-	for _, p := range []string{"PARAM_", "PORT_", "SERVICE_", "TEST_"} {
+	for _, p := range []string{"SECRET_", "PARAM_", "PORT_", "SERVICE_", "TEST_"} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}

@@ -24,6 +24,7 @@ import (
 type daemon struct {
 	bin, inventory, dir string
 	under               []string // a program that runs it, with its arguments
+	env                 []string // beside its own
 
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -64,6 +65,7 @@ func (d *daemon) start(ctx context.Context) error {
 	d.cmd.Stdout, d.cmd.Stderr = w, w
 	settings := func(v string) bool { return strings.HasPrefix(v, "TFW_") } // of whoever runs the tests
 	d.cmd.Env = append(slices.DeleteFunc(os.Environ(), settings), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	d.cmd.Env = append(d.cmd.Env, d.env...)
 	if err = d.cmd.Start(); err == nil {
 		d.ended = make(chan struct{})
 		go func(cmd *exec.Cmd, ended chan struct{}) {
