@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tfw/api"
 	"tfw/executor"
@@ -40,7 +43,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lab.Close()
-	stepBack(filepath.Dir(lab.InventoryFile()))
+	apart(t, filepath.Dir(lab.InventoryFile()))
 	d := startLoaded(t, lab.InventoryFile())
 	defer d.stop(t)
 	command := os.Getenv("TFWLOAD_COMMAND")
@@ -58,8 +61,15 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for i := range number("TFWLOAD_CLIENTS", 200) {
-		wg.Go(func() { l.work(ctx, i, all) })
+	clients := number("TFWLOAD_CLIENTS", 200)
+	for i := range clients {
+		wg.Go(func() {
+			select { // they come one after the other in the first ten seconds, not in step
+			case <-time.After(10 * time.Second * time.Duration(i) / time.Duration(clients)):
+				l.work(ctx, i, all)
+			case <-ctx.Done():
+			}
+		})
 	}
 	wg.Go(func() { l.watch(ctx) })
 	wg.Wait()
@@ -73,15 +83,32 @@ func number(name string, otherwise int) int {
 	return otherwise
 }
 
-// stepBack gives the hosts of a lab the lowest priority: in the field they are
-// machines of their own and take nothing of the controller's processors.
-func stepBack(dir string) {
+// apart gives the hosts of a lab processors of their own, all but the last, and
+// the lowest priority: in the field they are other machines, and what runs there
+// takes nothing of the controller's. This process and what it starts from now on get the last one.
+func apart(t *testing.T, dir string) {
+	t.Helper()
+	last := runtime.NumCPU() - 1
+	var theirs, ours unix.CPUSet
+	for cpu := range max(1, last) {
+		theirs.Set(cpu)
+	}
+	ours.Set(last)
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range all {
 		line, _ := os.ReadFile(file)
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		if err == nil && pid != os.Getpid() && bytes.Contains(line, []byte(dir)) {
-			_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, 19)
+			if err := errors.Join(unix.Setpriority(unix.PRIO_PROCESS, pid, 19), unix.SchedSetaffinity(pid, &theirs)); err != nil {
+				t.Log(err)
+			}
+		}
+	}
+	threads, _ := filepath.Glob("/proc/self/task/[0-9]*")
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(filepath.Base(thread))
+		if err := unix.SchedSetaffinity(id, &ours); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Log(err)
 		}
 	}
 }

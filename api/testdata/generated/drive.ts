@@ -74,6 +74,11 @@ async function hosts(): Promise<string> {
   check(good(await tfw.listSlavesDetail())[host.uuid]!.compute_node_method.linux_system!.run_shell, 'slaves in detail');
   check(good(await tfw.getSlave({ path: { id: String(host.id) } })).uuid === host.uuid, 'slave');
   check(good(await tfw.getInventory()).hosts > 0, 'inventory');
+  const keys = good(await tfw.scanHostKeys({ body: { target: host.name } }));
+  const choice = { host: keys.keys[0]!.host, fingerprint: keys.keys[0]!.fingerprint };
+  check(good(await tfw.forgetHostKeys({ query: { target: host.name } })).hosts.length === 1, 'forgotten keys');
+  check(good(await tfw.trustHostKeys({ body: { keys: [choice] } })).hosts[0]!.host === host.name, 'trusted keys');
+  check(good(await tfw.explainHost({ path: { name: host.name } })).settings.length > 0, 'settings');
   bad(await tfw.getHost({ path: { name: 'web-9' } }), 404);
   return host.name;
 }
@@ -86,8 +91,18 @@ async function plans(host: string) {
   check(made.verdict === 'passed', 'testplan');
   check(good(await tfw.getTestplan({ path: { id: made.id } })).steps.length === 1, 'steps');
   check(good(await tfw.listTestplans()).testplans.length > 0, 'testplans');
+  check(good(await tfw.getTestplanResults({ path: { id: made.id } })).rows.length === 1, 'results');
+  const junit = good(await tfw.getTestplanResults({ path: { id: made.id }, query: { format: 'junit' }, parseAs: 'text' })) as unknown as string;
+  check(junit.includes('<testsuite'), 'junit');
+  check(good(await tfw.getRunResults({ path: { id: 'last' } })).rows.length > 0, 'results of a run');
+  good(await tfw.compareTestplan({ path: { id: made.id }, query: { with: made.id } }));
+  good(await tfw.getTestplanHistory({ path: { id: made.id }, query: { last: 2 } }));
+  const events = good(await tfw.followTestplan({ path: { id: made.id }, query: { format: 'ndjson' }, parseAs: 'text' })) as unknown as string;
+  check(events.trim().split('\n').every((line) => JSON.parse(line)), 'events');
+  check(good(await tfw.getTestplanSchema()), 'schema of plans');
   bad(await tfw.cancelTestplan({ path: { id: made.id } }), 409);
-  await tfw.resumeTestplan({ path: { id: made.id } });
+  const resumed = good(await tfw.resumeTestplan({ path: { id: made.id } }));
+  check(good(await tfw.getTestplan({ path: { id: resumed.id }, query: { wait: '30s' } })).state === 'done', 'resumed');
 }
 
 async function others(host: string) {
