@@ -52,6 +52,7 @@ func (s *Server) controllerRoutes() {
 	type healthOut struct {
 		Body struct {
 			Status string `json:"status" enum:"ok"`
+			Detail string `json:"detail,omitempty" doc:"what needs somebody's attention although it takes runs"`
 		}
 	}
 	health := func(ready bool) func(context.Context, *request, *struct{}) (*healthOut, error) {
@@ -59,6 +60,9 @@ func (s *Server) controllerRoutes() {
 			out := &healthOut{}
 			out.Body.Status = "ok"
 			if ready {
+				if s.cfg.Inventory != nil && s.cfg.Inventory().Problem != "" {
+					out.Body.Detail = "the last edit of the inventory was not taken, the last good one is in use (see: tfwctl inventory status)"
+				}
 				return out, s.ready()
 			}
 			return out, nil

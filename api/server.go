@@ -128,6 +128,11 @@ func New(cfg Config) (*Server, error) {
 	if err := s.metrics.meter(cfg.Executor); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	if cfg.Inventory != nil {
+		if err := s.metrics.watchInventory(cfg.Inventory); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
+	}
 	s.app = fiber.New(fiber.Config{
 		// Without Immutable strings of one request turn into another's while a log is streamed.
 		Immutable:                    true,

@@ -71,7 +71,14 @@ type claim struct {
 	at     position
 }
 
+// maxINILines leaves a file of 100,000 hosts, each in two groups more, inside.
+const maxINILines = 300000
+
 func (a *ansibleReader) readINI() {
+	if n := bytes.Count(a.src.data, []byte{'\n'}); n > maxINILines {
+		a.rep.errorf(a.src.at(0, 0), "fold hosts into ranges such as dut[01:24], or split it over the files of a directory", "%d lines are too many to be an inventory of %d hosts", n, maxHosts)
+		return
+	}
 	r := &iniReader{ansibleReader: a, group: "ungrouped", g: loose, section: "hosts", waiting: map[string][]claim{},
 		declared: map[string]bool{"all": true, "ungrouped": true}, met: map[string]bool{"all": true, "ungrouped": true}}
 	number := 0

@@ -148,7 +148,10 @@ func hasAnySuffix(s string, suffixes []string) bool {
 func (l *loader) content(src *source, include func(ref)) (ansible bool) {
 	l.draft.sources = append(l.draft.sources, src)
 	r := &reader{src: src, rep: l.draft.rep, opt: l.opt}
-	if looksLikeINI(src) && plausible(src, l.draft.rep) {
+	if looksLikeINI(src) {
+		if !plausible(src, l.draft.rep) {
+			return false
+		}
 		r.ansible, l.draft.lenient = true, true
 		(&ansibleReader{reader: r, d: l.draft}).readINI()
 		return true

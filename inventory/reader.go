@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"math"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -164,6 +165,17 @@ func (r *reader) valueAt(n *yaml.Node, depth int) any {
 	return r.scalar(n)
 }
 
+// finite keeps out what JSON has no word for: a host with it could not be shown.
+func (r *reader) finite(n *yaml.Node, f float64) any {
+	if !math.IsInf(f, 0) && !math.IsNaN(f) {
+		return f
+	}
+	if !r.ansible {
+		r.rep.errorf(r.at(n), "write it as text, in quotes", "%s is no number that JSON can hold", n.Value)
+	}
+	return n.Value
+}
+
 func (r *reader) scalar(n *yaml.Node) any {
 	switch n.ShortTag() {
 	case "!!null":
@@ -185,7 +197,7 @@ func (r *reader) scalar(n *yaml.Node) any {
 	case "!!float":
 		var f float64
 		if n.Decode(&f) == nil {
-			return f
+			return r.finite(n, f)
 		}
 	}
 	if r.ansible && n.Style == 0 {

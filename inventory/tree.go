@@ -124,12 +124,28 @@ func syntaxError(src *source, data []byte, rep *report, err error) {
 		return
 	}
 	at := src.at(line, 1+indentOf(src.text(line)))
-	if len(data) <= locateSize {
+	if len(data) <= locateSize && !nested(data) {
 		if _, perr := parser.ParseBytes(data, 0); perr != nil {
 			at, message = goccyError(src, at, message, perr)
 		}
 	}
 	rep.errorf(at, syntaxFix(message, src.text(at.line)), "not valid YAML: %s", message)
+}
+
+// nested is true for more open brackets than anything that is worth a second look.
+func nested(data []byte) bool {
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > 4*maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+	}
+	return false
 }
 
 var goccyHead = regexp.MustCompile(`^\[(\d+):(\d+)\] ([^\n]*)`)

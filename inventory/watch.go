@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -112,6 +113,14 @@ type fileStamp struct {
 	size    int64
 	changed time.Time
 	gone    bool
+	info    fs.FileInfo // tells one file from another of the same size and time
+}
+
+func (s fileStamp) same(as fileStamp) bool {
+	if s.gone || as.gone || s.info == nil || as.info == nil {
+		return s.gone == as.gone && s.info == nil && as.info == nil
+	}
+	return s.size == as.size && s.changed.Equal(as.changed) && os.SameFile(s.info, as.info)
 }
 
 func stampOf(path string) fileStamp {
@@ -119,7 +128,7 @@ func stampOf(path string) fileStamp {
 	if err != nil {
 		return fileStamp{gone: errors.Is(err, os.ErrNotExist), size: -1}
 	}
-	return fileStamp{size: info.Size(), changed: info.ModTime()}
+	return fileStamp{size: info.Size(), changed: info.ModTime(), info: info}
 }
 
 // stale is true when a file was touched since it was read, when the last load
@@ -132,7 +141,7 @@ func (l *Live) stale() bool {
 		return true
 	}
 	for p, s := range stamp {
-		if stampOf(p) != s {
+		if !stampOf(p).same(s) {
 			return true
 		}
 	}

@@ -11,10 +11,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,9 @@ func config(t *testing.T) Config {
 	return Config{Inventory: file, Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Version: "test"}
 }
 
-func write(t *testing.T, file, text string) {
+func write(t *testing.T, file, text string) { t.Helper(); writeTo(t, file, text) }
+
+func writeTo(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -69,6 +74,11 @@ func stop(t *testing.T, c *Controller) {
 }
 
 func client(t *testing.T, base string, opts ...api.Option) *api.Client {
+	t.Helper()
+	return clientOf(t, base, opts...)
+}
+
+func clientOf(t testing.TB, base string, opts ...api.Option) *api.Client {
 	t.Helper()
 	c, err := api.NewClient(base, append(opts, api.WithPatience(0))...)
 	if err != nil {
@@ -210,6 +220,20 @@ func TestReloadKeepsTheLastGood(t *testing.T) {
 	status, err := cl.InventoryStatus(t.Context())
 	if err != nil || status.Problem == "" || status.Source != cfg.Inventory {
 		t.Errorf("%+v, %v", status, err)
+	}
+	if len(status.Problems) != 1 || status.Problems[0].Line != 2 || !slices.Equal(status.Changed.Added, []string{"b"}) || !slices.Equal(status.Changed.Altered, []string{"a"}) {
+		t.Errorf("the edit: %+v", status)
+	}
+	for path, want := range map[string]string{"/metrics": "tfw_inventory_edit_refused 1", "/readyz": "the last edit of the inventory was not taken"} {
+		res, err := http.Get(c.URL() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %d without %q", path, res.StatusCode, want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/goccy/go-yaml"
 
@@ -30,8 +31,11 @@ func (a *app) showSettings(settings []inventory.Setting) error {
 
 // valueText is a value on one line, as YAML has it.
 func valueText(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64: // JSON knows no whole numbers
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	text, err := yaml.MarshalWithOptions(v, yaml.Flow(true))
 	if err != nil {
