@@ -104,3 +104,6 @@ func (f *fake) Login(ctx context.Context, id executor.Identity, _ time.Duration,
 func (f *fake) Still(_ context.Context, p executor.Principal) (executor.Principal, error) {
 	return p, nil
 }
+func (f *fake) Queue(context.Context, executor.Principal) ([]executor.Waiting, error) {
+	return nil, nil
+}

@@ -36,6 +36,8 @@ type Host struct {
 
 	Strays     []executor.StrayProcess `json:"strays,omitempty" doc:"processes that outlived their runs, when it was looked last"`
 	NotDurable string                  `json:"not_durable,omitempty" doc:"why a command there ends with its connection"`
+	Runs       []executor.RunID        `json:"runs,omitempty" doc:"under way on it now"`
+	Draining   bool                    `json:"draining,omitempty" doc:"not active any more, and runs that had begun are still under way"`
 }
 
 // ClockSkew is a host's clock minus the controller's, written as "-1.5s".
@@ -58,6 +60,7 @@ func hostOf(s executor.HostStatus) Host {
 		Isolation: string(s.Isolation), Capacity: s.Capacity, Owner: s.Owner,
 		LastSeen: s.LastSeen, Latency: executor.Duration(s.Latency), Problem: s.Problem, Probed: s.Probed,
 		Strays: s.Strays, NotDurable: s.NotDurable,
+		Runs: s.Runs, Draining: len(s.Runs) > 0 && s.State != inventory.Active,
 	}
 	if h.SSH.Port == 0 {
 		h.SSH.Port = 22

@@ -69,6 +69,7 @@ func TestMatrix(t *testing.T) {
 		{"GET", "/v2.1/testplan.schema.json", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"GET", "/v2.1/runs/{id}/results", "/v2.1/runs/" + done + "/results", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/leases", "", "", [5]int{200, 200, 200, 200, 200}},
+		{"GET", "/v2.1/queue", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"POST", "/v2.1/leases", "", `{"target":"red2","for":"1h","wait":"1h"}`, [5]int{403, 400, 201, 202, 202}},
 		{"GET", "/v2.1/leases/{id}", "/v2.1/leases/LEASE", "", [5]int{200, 404, 200, 200, 200}},
 		{"POST", "/v2.1/leases/{id}/renew", "/v2.1/leases/LEASE/renew", `{"for":"2h"}`, [5]int{403, 404, 404, 200, 200}},

@@ -19,6 +19,7 @@ type Leases interface {
 	WaitLease(ctx context.Context, p executor.Principal, id string) (executor.Lease, error)
 	Renew(ctx context.Context, p executor.Principal, id string, d executor.Duration) error
 	Release(ctx context.Context, p executor.Principal, id, reason string) error
+	Queue(ctx context.Context, p executor.Principal) ([]executor.Waiting, error)
 }
 
 // LeaseRef names a lease in a path.
@@ -38,6 +39,7 @@ func leaseAnswer(l executor.Lease) *leaseOut {
 }
 
 func (s *Server) leaseRoutes() {
+	s.queueRoutes()
 	tags := []string{"leases"}
 	type pageOut struct{ Body LeasePage }
 	leaseOrder := order[executor.Lease]{

@@ -21,6 +21,9 @@ type desk struct {
 	seq     uint64
 	changed []*Lease      // altered by settle, not stored yet
 	woken   chan struct{} // closed when the keeper has to look again
+
+	shut   map[string]string // hosts that take no new work, and why: "in maintenance: eth1 dead"
+	limits func() []Limit    // of the policy in force
 }
 
 // tenant is one run on one host: waiting, or inside.
@@ -31,14 +34,19 @@ type tenant struct {
 	exclusive bool
 	capacity  int // of the host for shared use; 0: no limit
 	priority  int
-	at        time.Time
+	at        time.Time // of the run's making
+	since     time.Time // waiting or inside since
+	until     time.Time // of waiting; zero: for as long as it takes
 	seq       uint64
+	groups    []string                  // of the host
+	anyway    bool                      // into hosts that are shut, too
 	sees      func(hosts []string) bool // whether its user sees them all; nil when nobody is told
+	lost      string                    // why it will never go in; set before enter is closed
 	enter     chan struct{}             // closed when it may go in
 }
 
 func newDesk() *desk {
-	return &desk{leases: map[string]*Lease{}, tenants: map[string][]*tenant{}, woken: make(chan struct{})}
+	return &desk{leases: map[string]*Lease{}, tenants: map[string][]*tenant{}, woken: make(chan struct{}), limits: func() []Limit { return nil }}
 }
 
 func (d *desk) add(l *Lease) { d.leases[l.ID] = l }
@@ -52,6 +60,11 @@ func (d *desk) drop(id string) {
 // turn lets in who waits, and wakes the keeper. The desk is locked.
 func (d *desk) turn() {
 	d.admit()
+	d.wake()
+}
+
+// wake makes the keeper look again. The desk is locked.
+func (d *desk) wake() {
 	close(d.woken)
 	d.woken = make(chan struct{})
 }
@@ -121,6 +134,9 @@ func (d *desk) freeFor(l *Lease, claimed map[string]bool) (free []string) {
 
 // obstacle says who has the host against this lease, or "".
 func (d *desk) obstacle(l *Lease, host string) string {
+	if why := d.shut[host]; why != "" {
+		return "nobody: it is " + why
+	}
 	for _, other := range d.leases {
 		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
 			return other.describe(l.sees)
@@ -180,25 +196,47 @@ func (d *desk) crowd(t *tenant) string {
 	return ""
 }
 
-// admit lets those in who may enter now, in the order of priority, then age; one
-// who cannot keeps the host from those behind.
+// admit lets those in who may enter now, in the order of priority, then age. One
+// who waits for who is inside keeps the host from those behind; one whose own limit,
+// or another's lease, stands against it does not.
 func (d *desk) admit() {
 	slices.SortStableFunc(d.queue, func(a, b *tenant) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.seq, b.seq))
+		return cmp.Or(cmp.Compare(b.priority, a.priority), a.at.Compare(b.at), cmp.Compare(a.seq, b.seq))
 	})
-	held := map[string]bool{}
+	kept := map[string]bool{}
 	rest := d.queue[:0]
+	c := d.census()
 	for _, t := range d.queue {
-		if held[t.host] || d.refusal(t) != "" || d.crowd(t) != "" || d.leaseBefore(t) != nil {
-			held[t.host] = true
+		why, keeps := d.blocked(t, c)
+		if kept[t.host] || why != "" {
+			kept[t.host] = kept[t.host] || keeps
 			rest = append(rest, t)
 			continue
 		}
+		t.since = now()
 		d.tenants[t.host] = append(d.tenants[t.host], t)
+		c.enter(t)
 		close(t.enter)
 	}
 	clear(d.queue[len(rest):])
 	d.queue = rest
+}
+
+// blocked says why a run cannot enter now, "" when it can, and whether those behind it must wait for it.
+func (d *desk) blocked(t *tenant, c *census) (why string, keeps bool) {
+	if why := d.shut[t.host]; why != "" && !t.anyway {
+		return "the host is " + why, false
+	}
+	if who := d.refusal(t); who != "" {
+		return "the host is taken by " + who, false
+	}
+	if who := d.crowd(t); who != "" {
+		return "the host is taken by " + who, true
+	}
+	if l := d.leaseBefore(t); l != nil {
+		return "the host is kept for a waiting lease of " + l.Holder, true
+	}
+	return c.full(t), false
 }
 
 // leaseBefore gives a lease of another that waits for the host and has its turn
@@ -252,13 +290,7 @@ func (d *desk) line(t *tenant) (why string, before int) {
 			before++
 		}
 	}
-	if why = d.crowd(t); why == "" {
-		why = d.refusal(t)
-	}
-	if l := d.leaseBefore(t); why == "" && l != nil {
-		why = "a waiting lease of " + l.Holder
-	}
-	return why, before
+	return d.reason(t, d.census()), before
 }
 
 // leave takes a tenant out, inside or waiting.
@@ -293,7 +325,8 @@ func (d *desk) next(at time.Time) time.Duration {
 // tenantOf makes the part's claim on its host.
 func tenantOf(a *active, p *part) *tenant {
 	o := a.options()
-	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, priority: o.Priority, at: a.run.Created,
+	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, priority: o.Priority, at: a.run.Created, since: now(),
+		groups: p.host.Groups, anyway: o.IncludeMaintenance,
 		exclusive: a.method.Needs.Exclusive || p.host.Isolation == inventory.IsolationExclusive, enter: make(chan struct{})}
 	if p.host.Isolation == inventory.IsolationShared {
 		t.capacity = p.host.Capacity

@@ -17,16 +17,18 @@ func (e *Executor) occupy(a *active, p *part) (leave func(), err error) {
 		return func() { e.desk.leave(p.place) }, nil
 	}
 	t := tenantOf(a, p)
+	if limit := time.Duration(a.options().QueueTimeout); limit > 0 {
+		t.until = t.since.Add(limit)
+	}
 	e.desk.mu.Lock()
 	e.desk.seq++
 	t.seq = e.desk.seq
-	if who := e.desk.refusal(t); who != "" {
-		e.desk.mu.Unlock()
-		return nil, fmt.Errorf("%w: %s is taken by %s", ErrLeased, t.host, who)
-	}
 	e.desk.queue = append(e.desk.queue, t)
 	e.desk.admit()
 	why, before := e.desk.line(t)
+	if len(e.desk.queue) > 0 {
+		e.desk.wake() // it looks after limits that change
+	}
 	e.desk.mu.Unlock()
 	leave = func() { e.desk.leave(t) }
 	if before > 0 {
@@ -55,20 +57,45 @@ func (e *Executor) resume(a *active) {
 	}
 }
 
-// await blocks until the tenant is let in.
+// await blocks until the tenant is let in, or until its time in the queue is over.
 func (e *Executor) await(a *active, t *tenant, why string) error {
 	select {
 	case <-t.enter:
-		return nil
+		return t.refused()
 	default:
 	}
-	e.note(a, t.host, "waiting: the host is taken by "+why)
+	e.note(a, t.host, "waiting: "+why)
+	var over <-chan time.Time
+	if !t.until.IsZero() {
+		timer := time.NewTimer(time.Until(t.until))
+		defer timer.Stop()
+		over = timer.C
+	}
 	select {
 	case <-t.enter:
-		return nil
+		return t.refused()
+	case <-over:
 	case <-a.ctx.Done():
 		return context.Cause(a.ctx)
 	}
+	e.desk.mu.Lock()
+	why, _ = e.desk.line(t)
+	e.desk.mu.Unlock()
+	select {
+	case <-t.enter: // at the last moment
+		return t.refused()
+	default:
+	}
+	return &stopError{verdict: TimedOut, code: "queue_timeout",
+		reason: fmt.Sprintf("it did not begin within %s: %s (wait longer with --queue-timeout, see: tfwctl queue)", time.Duration(a.options().QueueTimeout), why)}
+}
+
+// refused is why the tenant was called and is not to go in; nil when it is.
+func (t *tenant) refused() error {
+	if t.lost == "" {
+		return nil
+	}
+	return &stopError{verdict: Cancelled, code: "not_active", reason: "it did not begin: " + t.lost}
 }
 
 // note appends an event to a host's log outside of any method.
@@ -84,10 +111,16 @@ func (e *Executor) unleased(p Principal, a *active) error {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	e.desk.settle(time.Now())
+	if len(e.desk.changed) > 0 {
+		e.desk.wake()
+	}
 	if id := a.options().Lease; id != "" {
 		if err := e.desk.under(id, a); err != nil {
 			return err
 		}
+	}
+	if a.options().QueueTimeout > 0 {
+		return nil // it waits for them
 	}
 	var taken []string
 	who := ""
@@ -102,7 +135,7 @@ func (e *Executor) unleased(p Principal, a *active) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: taken by %s (see: tfwctl leases)", ErrLeased, inventory.Fold(taken), strings.TrimSpace(who))
+	return fmt.Errorf("%w: %s: taken by %s (see: tfwctl leases, or wait for them with --queue-timeout)", ErrLeased, inventory.Fold(taken), strings.TrimSpace(who))
 }
 
 // under checks that the run's user holds the lease that the run names, and that it covers the hosts.

@@ -76,6 +76,12 @@ func New(cfg Config) (*Executor, error) {
 		active: map[RunID]*active{},
 		desk:   newDesk(),
 	}
+	e.desk.limits = func() []Limit {
+		if p := e.policy(); p != nil {
+			return p.Limits
+		}
+		return nil
+	}
 	e.background, e.end = context.WithCancel(context.Background())
 	return e, nil
 }

@@ -25,6 +25,7 @@ type HostStatus struct {
 	NotDurable string         // why a command there ends with its connection, "" when it does not
 	StateBy    string         // who set the state, "" when the file says so
 	Strays     []StrayProcess // what ended runs had left running when it was looked last
+	Runs       []RunID        // under way on it now; a host that is not active and has any is draining
 }
 
 // stateRecord is a host state that an operator set.
@@ -168,6 +169,7 @@ func usedIDs(tx Tx, inv *inventory.Inventory, known map[string]int) (map[int]boo
 func (e *Executor) InventoryChanged(ctx context.Context) error {
 	inv := e.cfg.Inventory()
 	e.recordAudit(ctx, Principal{Name: "tfwd", Source: "local"}, AuditEntry{Action: "inventory.reload", Object: inv.Revision(), Outcome: "taken"})
+	e.closeHosts()
 	return e.identify(ctx, inv)
 }
 
@@ -223,6 +225,7 @@ func (e *Executor) SetState(ctx context.Context, p Principal, target string, sta
 	if err != nil {
 		return nil, err
 	}
+	e.closeHosts()
 	return e.Hosts(ctx, p, target, "")
 }
 
@@ -275,6 +278,9 @@ func (e *Executor) status(ctx context.Context, hosts []*inventory.Host) ([]HostS
 		}
 		return nil
 	})
+	for i, h := range hosts {
+		all[i].Runs = e.runsOn(h.Name)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range all {

@@ -273,6 +273,7 @@ func (e *Executor) changeLease(ctx context.Context, p Principal, id, action stri
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	e.desk.settle(time.Now())
+	e.desk.wake() // whatever comes of it, the keeper writes what was settled
 	l := e.desk.leases[id]
 	if l == nil {
 		return fmt.Errorf("lease %s is over: %w", id, ErrConflict)
@@ -332,12 +333,18 @@ func (e *Executor) recoverLeases(ctx context.Context) error {
 	})
 }
 
+// limitsEvery is how soon a change of the policy's limits is felt by who waits.
+const limitsEvery = 2 * time.Second
+
 // keepLeases ends leases and gives hosts to who waits, when their time comes.
 func (e *Executor) keepLeases() {
 	for {
 		e.desk.mu.Lock()
 		e.desk.settle(time.Now())
 		wait := e.desk.next(time.Now())
+		if len(e.desk.queue) > 0 {
+			wait = min(wait, limitsEvery) // the policy may have changed
+		}
 		if len(e.desk.changed) > 0 {
 			if err := e.storeDesk(e.background, Principal{}, "", nil); err != nil && e.background.Err() == nil {
 				e.log.Error("cannot store leases, trying again", "error", err)

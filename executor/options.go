@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // share is a count of hosts, absolute or in percent of all.
@@ -61,6 +62,8 @@ func (o *Options) check() (limits, error) {
 		return l, fmt.Errorf("parallel: %d: want 1 or more, or 0 for the default", o.Parallel)
 	case o.Expect < 0:
 		return l, fmt.Errorf("expect: %d: want the number of hosts", o.Expect)
+	case o.QueueTimeout < 0:
+		return l, fmt.Errorf("queue_timeout: %s: want no negative time", time.Duration(o.QueueTimeout))
 	case o.MaxOutput < 0:
 		return l, fmt.Errorf("max_output: %d: want a number of bytes", o.MaxOutput)
 	}

@@ -9,8 +9,9 @@ import (
 // Policy says who comes in without a token, and narrows what everybody may do. Its rules never widen: whoever is
 // named by no rule has the rights of its token or user, and each rule that names it takes away.
 type Policy struct {
-	Users []User `json:"users,omitempty"`
-	Rules []Rule `json:"rules"`
+	Users  []User  `json:"users,omitempty"`
+	Rules  []Rule  `json:"rules"`
+	Limits []Limit `json:"limits,omitempty"` // of runs under way; those beyond wait
 }
 
 // Rule is about the tokens and users of some names. Names and methods are patterns in the way of path.Match.
@@ -36,6 +37,11 @@ func (p *Policy) Check() error {
 	for i, u := range p.Users {
 		if err := u.check(); err != nil {
 			return fmt.Errorf("users[%d]: %w", i, err)
+		}
+	}
+	for i, l := range p.Limits {
+		if err := l.check(); err != nil {
+			return fmt.Errorf("limits[%d]: %w", i, err)
 		}
 	}
 	for i, r := range p.Rules {

@@ -47,6 +47,12 @@ func (e *Executor) Run(ctx context.Context, p Principal, id string) (*Run, error
 	if !e.reduce(p, run) {
 		return nil, fmt.Errorf("run %q: %w (see: tfwctl runs)", id, ErrNotFound)
 	}
+	if run.State != Done {
+		waits := e.waits(run.ID)
+		for i := range run.Hosts {
+			run.Hosts[i].Waiting = waits[run.Hosts[i].Host]
+		}
+	}
 	return run, nil
 }
 

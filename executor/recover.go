@@ -49,6 +49,7 @@ func (e *Executor) Recover(ctx context.Context) error {
 		e.resume(a)
 		again = append(again, a)
 	}
+	e.closeHosts()
 	for _, a := range again {
 		if err := e.begin(a); err != nil {
 			return err

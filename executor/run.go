@@ -78,7 +78,8 @@ type Options struct {
 	MaxOutput          int64    `json:"max_output,omitempty"` // bytes kept of each host's output; 0 is the executor's default
 	Lease              string   `json:"lease,omitempty"`      // id of a lease to run under
 	Priority           int      `json:"priority,omitempty"`
-	Purpose            string   `json:"purpose,omitempty"` // for whom waits: shown with leases and queues
+	QueueTimeout       Duration `json:"queue_timeout,omitempty"` // wait so long for a host that is leased, taken or in maintenance; 0: a lease or maintenance refuses the run, else for as long as it takes
+	Purpose            string   `json:"purpose,omitempty"`       // for whom waits: shown with leases and queues
 }
 
 // Run is one method on one target, as it stands. It is a value: names,
@@ -131,4 +132,5 @@ type HostResult struct {
 	Code        string          `json:"code,omitempty"`      // machine word for Reason: unreachable, auth, host_key, lost, reboot ...
 	Kill        *KillReport     `json:"kill,omitempty"`      // proof of a cancel or time-out
 	Reconnects  int             `json:"reconnects,omitempty"`
+	Waiting     string          `json:"waiting,omitempty"` // why it has not begun, and how many wait before it; only while it waits
 }

@@ -151,6 +151,9 @@ func fit(hosts []*inventory.Host, req Request) error {
 		if !h.Has(req.Plugin) {
 			without = append(without, h.Name)
 		}
+		if h.State == inventory.Maintenance && req.QueueTimeout > 0 {
+			continue // it waits for the end of it
+		}
 		if h.State != inventory.Active && h.State != "" && !req.IncludeMaintenance {
 			idle = append(idle, h.Name)
 			why = strings.TrimSpace(string(h.State) + " " + h.Reason)

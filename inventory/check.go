@@ -146,6 +146,7 @@ func (b *builder) checkOwners() {
 // lint warns of what is allowed but looks like a slip.
 func (b *builder) lint(inv *Inventory) {
 	b.lintAddresses(inv)
+	b.lintUnused(inv)
 	carried := map[string]bool{}
 	for _, h := range inv.hosts {
 		for _, p := range h.Plugins {
@@ -169,6 +170,30 @@ func (b *builder) lint(inv *Inventory) {
 	}
 	if len(inv.hosts) == 0 && len(b.sources) > 0 {
 		b.rep.warnf(position{src: b.sources[0]}, "add hosts under hosts: or groups:", "the inventory has no hosts")
+	}
+}
+
+// lintUnused warns of hosts that nothing can be done with: no plugin may run there, as
+// on a jump host, and no host is reached through them.
+func (b *builder) lintUnused(inv *Inventory) {
+	through := map[string]bool{}
+	for _, h := range inv.hosts {
+		for _, j := range h.SSH.Jump {
+			through[j] = true
+		}
+	}
+	var unused []string
+	var at position
+	for i, h := range inv.hosts {
+		if len(h.Plugins) == 0 && !through[h.Name] {
+			if unused == nil {
+				at = b.hosts[i].at
+			}
+			unused = append(unused, h.Name)
+		}
+	}
+	if unused != nil {
+		b.rep.warnf(at, "name it in the ssh.jump of other hosts, or say under plugins: what may run there", "%s: no plugin may run there, and no host is reached through it", Fold(unused))
 	}
 }
 

@@ -83,8 +83,10 @@ func newHostsSet(a *app) *cobra.Command {
 	var state, reason string
 	cmd := &cobra.Command{
 		Use: "set TARGET", Short: "Set the state of hosts",
-		Long: `Set the state of hosts, with the reason that others will read. Runs leave out
-hosts that are not active. What the inventory file says wins.`,
+		Long: `Set the state of hosts, with the reason that others will read. New runs on a host that
+is not active are refused (or with --queue-timeout wait for the end of its maintenance);
+those that have begun there end as they would: until then it is shown as draining. What
+the inventory file says wins.`,
 		Example: `  tfwctl hosts set dut07 --state maintenance --reason "eth1 dead"
   tfwctl hosts set dut07 --state active`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeTarget,
@@ -125,10 +127,18 @@ func (a *app) printHosts(hosts []api.Host) error {
 	for _, h := range hosts {
 		reach := reachOf(h)
 		g.rows = append(g.rows, []cell{{text: h.Name}, {text: addressOf(h)}, {text: strings.Join(h.Groups, ",")},
-			{text: strings.Join(h.Plugins, ",")}, {string(h.State), hostColour(h.State)}, reach,
+			{text: strings.Join(h.Plugins, ",")}, {stateText(h), hostColour(h.State)}, reach,
 			{text: seen(h)}, {text: latency(h)}, {text: string(h.Clock), colour: clockColour(h)}, {text: why(h)}})
 	}
 	return g.without("SEEN", "LATENCY", "CLOCK").print(a, a.out)
+}
+
+// stateText is the state, and that runs which had begun are still under way.
+func stateText(h api.Host) string {
+	if h.Draining {
+		return string(h.State) + " (draining)"
+	}
+	return string(h.State)
 }
 
 func seen(h api.Host) string {
@@ -245,7 +255,10 @@ func (a *app) showHost(h api.Host) error {
 	a.field("groups", strings.Join(h.Groups, ", "))
 	a.field("plugins", strings.Join(h.Plugins, ", "))
 	a.field("tags", strings.Join(h.Tags, ", "))
-	a.field("state", p(hostColour(h.State), string(h.State)))
+	a.field("state", p(hostColour(h.State), stateText(h)))
+	if len(h.Runs) > 0 {
+		a.field("runs", fmt.Sprint(h.Runs))
+	}
 	a.field("reason", h.Reason)
 	a.field("set by", h.StateBy)
 	reach := reachOf(h)

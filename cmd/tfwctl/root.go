@@ -81,7 +81,7 @@ func commands(a *app) []*cobra.Command {
 		newExec(a), newRun(a), newPlan(a), newResults(a), newCp(a),
 		newTop(a), newRuns(a), newShow(a), newLogs(a), newCancel(a), newWait(a), newRerun(a),
 		newHosts(a), newHost(a), newGroups(a), newPlugins(a),
-		newLease(a), newLeases(a), newRenew(a), newRelease(a), newAudit(a),
+		newLease(a), newLeases(a), newQueue(a), newRenew(a), newRelease(a), newAudit(a),
 		newInventory(a), newHostkeys(a), newToken(a), newSecret(a), newLogin(a), newLogout(a), newWhoami(a), newConfig(a), newLab(a),
 		newVersion(a), newCompletion(a), newMan(a), newBackground(a),
 	}

@@ -23,7 +23,8 @@ type runFlags struct {
 	maxFail  string
 	failFast bool
 
-	timeout, commandTimeout, connectTimeout, silenceTimeout, lostAfter, grace time.Duration
+	timeout, commandTimeout, connectTimeout, silenceTimeout, lostAfter, grace, queueTimeout time.Duration
+	priority                                                                                int
 
 	detach, dryRun, exitStatus, raw, noPrefix, quiet, all bool
 	key, purpose, lease                                   string
@@ -47,6 +48,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&f.silenceTimeout, "silence-timeout", 0, "end a command that has written nothing for this long")
 	fs.DurationVar(&f.lostAfter, "lost-after", 0, "give a host up that is out of reach for this long in the run")
 	fs.DurationVar(&f.grace, "grace", 0, "wait this long between TERM and KILL (default 10s)")
+	fs.DurationVar(&f.queueTimeout, "queue-timeout", 0, "wait so long for hosts that are leased or in maintenance (else they refuse the run), or taken by another run (else it waits on)")
+	fs.IntVar(&f.priority, "priority", 0, "place in the queue, -100 to 100; above 0 is for admins")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "list the hosts and run nothing")
 	fs.StringVar(&f.key, "idempotency-key", "", "the same `KEY` never runs twice")
 	fs.StringVar(&f.purpose, "purpose", "", "say what for, to those who wait for the hosts")
@@ -73,7 +76,7 @@ func (f *runFlags) check() error {
 		return usageError{"--diff does not go with -L"}
 	}
 	for name, d := range map[string]time.Duration{"timeout": f.timeout, "command-timeout": f.commandTimeout, "connect-timeout": f.connectTimeout,
-		"silence-timeout": f.silenceTimeout, "lost-after": f.lostAfter, "grace": f.grace} {
+		"silence-timeout": f.silenceTimeout, "lost-after": f.lostAfter, "grace": f.grace, "queue-timeout": f.queueTimeout} {
 		if d < 0 {
 			return usageError{fmt.Sprintf("--%s: got %s, want no negative duration", name, d)}
 		}
@@ -94,7 +97,7 @@ func (f *runFlags) options() executor.Options {
 		Timeout: executor.Duration(f.timeout), CommandTimeout: executor.Duration(f.commandTimeout),
 		SilenceTimeout: executor.Duration(f.silenceTimeout), ConnectTimeout: executor.Duration(f.connectTimeout),
 		LostAfter: executor.Duration(f.lostAfter), Grace: executor.Duration(f.grace),
-		Lease: f.lease, Purpose: f.purpose,
+		Lease: f.lease, Purpose: f.purpose, Priority: f.priority, QueueTimeout: executor.Duration(f.queueTimeout),
 	}
 	if f.exitStatus {
 		o.Expect = 1

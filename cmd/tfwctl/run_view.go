@@ -116,6 +116,9 @@ func (a *app) hostsOfRun(run *executor.Run) grid {
 
 // ownWords is a host's reason without its own name, so that hosts with the same trouble look alike.
 func ownWords(h executor.HostResult) string {
+	if h.Waiting != "" {
+		return "waiting: " + h.Waiting
+	}
 	return strings.TrimPrefix(h.Reason, h.Host+": ")
 }
 

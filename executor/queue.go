@@ -1,0 +1,177 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tfw/inventory"
+)
+
+// Waiting is somebody's place in the queue: of a run for one host, for all of them
+// where Host is "", or of a lease for its hosts.
+type Waiting struct {
+	Run      RunID     `json:"run,omitempty"`
+	Lease    string    `json:"lease,omitempty"`
+	Host     string    `json:"host,omitempty"`
+	By       string    `json:"by"`
+	Plugin   string    `json:"plugin,omitempty"`
+	Method   string    `json:"method,omitempty"`
+	Plan     string    `json:"plan,omitempty"`
+	Step     string    `json:"step,omitempty"`
+	Purpose  string    `json:"purpose,omitempty"`
+	Priority int       `json:"priority"`
+	Position int       `json:"position"` // from 1, among those who wait for the same
+	Why      string    `json:"why"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"` // then it is given up; absent: it waits for as long as it takes
+}
+
+// Queue lists who waits, as far as the principal sees the hosts: runs for their
+// hosts in the order of their turn, runs that wait for others to end (max_runs), then leases.
+func (e *Executor) Queue(_ context.Context, p Principal) ([]Waiting, error) {
+	all := e.tenantsWaiting(p)
+	e.mu.Lock()
+	for i := range all {
+		if a := e.active[all[i].Run]; a != nil {
+			all[i].describe(a)
+		}
+	}
+	all = append(all, e.runsWaiting(p)...)
+	e.mu.Unlock()
+	return append(all, e.leasesWaiting(p)...), nil
+}
+
+func (w *Waiting) describe(a *active) {
+	w.Plugin, w.Method, w.Plan, w.Step, w.Purpose = a.run.Plugin, a.run.Method, a.run.Plan, a.run.Step, a.options().Purpose
+}
+
+func (e *Executor) tenantsWaiting(p Principal) []Waiting {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	all := []Waiting{}
+	c := e.desk.census()
+	place := map[string]int{}
+	for _, t := range e.desk.queue {
+		place[t.host]++
+		if len(e.seen(p, []string{t.host})) == 0 {
+			continue
+		}
+		all = append(all, Waiting{Run: t.run, Host: t.host, By: t.by, Priority: t.priority, Position: place[t.host], Why: e.desk.reason(t, c), Since: t.since, Until: t.until})
+	}
+	return all
+}
+
+// runsWaiting gives the runs that no host was begun of because so many others are under way; e.mu is held.
+func (e *Executor) runsWaiting(p Principal) []Waiting {
+	var all []Waiting
+	for _, a := range e.active {
+		a.mu.Lock()
+		queued := a.run.State == Queued && a.run.Started.IsZero()
+		a.mu.Unlock()
+		if queued && len(e.slots) == cap(e.slots) && (p.Groups == nil || len(e.seen(p, a.names())) > 0) {
+			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", cap(e.slots))}
+			w.describe(a)
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
+	for i := range all {
+		all[i].Position = i + 1
+	}
+	return all
+}
+
+func (e *Executor) leasesWaiting(p Principal) []Waiting {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	var all []Waiting
+	for i, l := range e.desk.waiting() {
+		shown := *l
+		if !e.reduceLease(p, &shown) {
+			continue
+		}
+		why := "others have the hosts"
+		if len(shown.Hosts) == len(l.Hosts) {
+			why = e.desk.why(l)
+		}
+		all = append(all, Waiting{Lease: l.ID, Host: inventory.Fold(shown.Hosts), By: l.Holder, Purpose: shown.Purpose, Priority: l.Priority, Position: i + 1, Why: why, Since: l.Created, Until: l.Deadline})
+	}
+	return all
+}
+
+// reason says why a tenant of the queue is not inside. The desk is locked.
+func (d *desk) reason(t *tenant, c *census) string {
+	if why, _ := d.blocked(t, c); why != "" {
+		return why
+	}
+	return "others wait before it"
+}
+
+// waits tells of each host of a run why it has not begun, and who is before it.
+func (e *Executor) waits(id RunID) map[string]string {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	var out map[string]string
+	for _, t := range e.desk.queue {
+		if t.run != id {
+			continue
+		}
+		why, before := e.desk.line(t)
+		if before > 0 {
+			why = fmt.Sprintf("%s, %d before it in line", why, before)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[t.host] = why
+	}
+	return out
+}
+
+// runsOn names the runs that are on a host now.
+func (e *Executor) runsOn(host string) []RunID {
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	var ids []RunID
+	for _, t := range e.desk.tenants[host] {
+		ids = append(ids, t.run)
+	}
+	return ids
+}
+
+// closeHosts tells the desk which hosts take no new work: what is on them goes on,
+// what waits for one in maintenance waits on, and what waits for one that will not
+// come back is let go. Call it when states or the inventory may have changed.
+func (e *Executor) closeHosts() {
+	shut, lost := map[string]string{}, map[string]string{}
+	for _, h := range e.inventory(Local("tfwd")).Hosts() {
+		if h.State == inventory.Active || h.State == "" {
+			continue
+		}
+		why := string(h.State)
+		if h.State == inventory.Maintenance {
+			why = "in maintenance"
+		} else {
+			lost[h.Name] = why
+		}
+		if h.Reason != "" {
+			why += " (" + h.Reason + ")"
+		}
+		shut[h.Name] = why
+	}
+	e.desk.mu.Lock()
+	defer e.desk.mu.Unlock()
+	e.desk.shut = shut
+	e.desk.queue = slices.DeleteFunc(e.desk.queue, func(t *tenant) bool {
+		why := lost[t.host]
+		if why == "" || t.anyway {
+			return false
+		}
+		t.lost = "the host is " + shut[t.host]
+		close(t.enter)
+		return true
+	})
+	e.desk.turn()
+}
