@@ -16,9 +16,9 @@ type GroupUser struct {
 	Deny      []string `json:"deny,omitempty"`       // never these
 }
 
-// GroupUsers tells, for each group, whose live tokens see its hosts and as what,
-// with what the policy takes away taken away. Only an admin of all groups is told; for
-// others, and without tokens, it is empty. The users of the machine's socket are not listed.
+// GroupUsers tells, for each group, which live tokens and users of the policy see its
+// hosts and as what, with what the policy takes away taken away. Only an admin of all groups is
+// told; for others, and without tokens, it is empty. The process's own user is not listed.
 func (e *Executor) GroupUsers(ctx context.Context, p Principal) (map[string][]GroupUser, error) {
 	if !p.May(Admin) || p.Groups != nil {
 		return nil, nil
@@ -29,11 +29,19 @@ func (e *Executor) GroupUsers(ctx context.Context, p Principal) (map[string][]Gr
 	}
 	users := map[string][]GroupUser{}
 	at := time.Now()
+	var all []Principal
 	for _, t := range tokens {
-		if !t.Revoked.IsZero() || !t.Expires.IsZero() && at.After(t.Expires) {
-			continue
+		if t.Revoked.IsZero() && (t.Expires.IsZero() || at.Before(t.Expires)) {
+			all = append(all, Principal{Name: t.Name, Role: t.Role, Groups: t.Groups})
 		}
-		who := e.policy().narrow(Principal{Name: t.Name, Role: t.Role, Groups: t.Groups})
+	}
+	if policy := e.policy(); policy != nil {
+		for _, u := range policy.Users {
+			all = append(all, Principal{Name: u.shown(), Role: u.Role, Groups: u.Groups})
+		}
+	}
+	for _, p := range all {
+		who := e.policy().narrow(p)
 		for _, g := range e.cfg.Inventory().Groups() {
 			if who.seesGroup(g.Name) {
 				users[g.Name] = append(users[g.Name], who.asUser())
@@ -45,6 +53,14 @@ func (e *Executor) GroupUsers(ctx context.Context, p Principal) (map[string][]Gr
 		users[name] = slices.CompactFunc(list, func(a, b GroupUser) bool { return a.Name == b.Name && a.Role == b.Role })
 	}
 	return users, nil
+}
+
+// shown names a user of the policy: by the name it is given, or by how it proves itself.
+func (u User) shown() string {
+	if u.Name != "" {
+		return u.Name
+	}
+	return strings.Join(slices.Concat(u.OIDC, u.OIDCGroups, u.Cert, u.Unix), " or ")
 }
 
 // seesGroup reports whether the principal was given the group by name, or all of them.

@@ -51,7 +51,9 @@ func on(target, script string) executor.Request {
 	return req
 }
 
-func as(name string) executor.Principal { return executor.Principal{Name: name, Role: executor.Operator} }
+func as(name string) executor.Principal {
+	return executor.Principal{Name: name, Role: executor.Operator}
+}
 
 func (l *lab) submitAs(p executor.Principal, req executor.Request) *executor.Run {
 	l.t.Helper()
