@@ -261,6 +261,23 @@ func (a *ansibleReader) meta(n *yaml.Node) {
 	}
 }
 
+// assumed is a setting's value that nobody gave, and that a person would expect.
+type assumed bool
+
+// defaultConfig lets ~/.ssh/config count for hosts of Ansible files, as it does for
+// Ansible, which runs ssh. Any word about tfw_ssh_config is the stronger one; where a
+// file of our own takes part the hosts say it themselves.
+func (d *draft) defaultConfig() {
+	for _, h := range d.hosts {
+		if !h.ansible || h.defined {
+			return
+		}
+	}
+	if d.lenient && len(d.hosts) > 0 {
+		d.defaults = append([]*layer{{label: "built in: an Ansible inventory, as ssh has it", settings: []setting{{path: "ssh.config", value: assumed(true)}}}}, d.defaults...)
+	}
+}
+
 // defaultRole lets commands run on the hosts of files that know nothing of tfw:
 // without any tfw_plugins they all have the role linux_system.
 func (d *draft) defaultRole() {

@@ -71,6 +71,7 @@ type SSH struct {
 	MaxSpool       int64  // bytes of output that may wait on the host, 0: the default
 	Become         Become // how commands change user when asked to
 	Config         bool   // read ~/.ssh/config for Address too
+	ConfigLoose    bool   // as an Ansible file takes for granted: what cannot be followed there is passed over where no other machine is meant
 }
 
 // Become is how a command changes user on a host.

@@ -156,3 +156,24 @@ func TestINIInDirectory(t *testing.T) {
 		t.Errorf("warnings %v", inv.Warnings())
 	}
 }
+
+// ~/.ssh/config counts for hosts of Ansible files as it does for Ansible; a word about it is the stronger one.
+func TestAnsibleTakesSSHConfigForGranted(t *testing.T) {
+	inv, err := Parse("hosts", []byte("[web]\nw1\nw2 tfw_ssh_config=false\n[strict]\ns1\n[strict:vars]\ntfw_ssh_config=true\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]bool{"w1": {true, true}, "w2": {false, false}, "s1": {true, false}} {
+		if h, _ := inv.Host(name); [2]bool{h.SSH.Config, h.SSH.ConfigLoose} != want {
+			t.Errorf("%s: %+v", name, h.SSH)
+		}
+	}
+	own := parse(t, "version: 1\nhosts: {a: }")
+	if h, _ := own.Host("a"); h.SSH.Config || h.SSH.ConfigLoose {
+		t.Error("a file of our own reads ~/.ssh/config unasked")
+	}
+	text, err := Convert(inv)
+	if err != nil || !strings.Contains(string(text), "config: true") {
+		t.Errorf("%s, %v", text, err)
+	}
+}

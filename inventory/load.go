@@ -19,6 +19,7 @@ func Parse(name string, data []byte, opt Options) (*Inventory, error) {
 		l.draft.rep.errorf(inc.at, "name the inventory as a file", "include works only in files")
 	})
 	l.draft.defaultRole()
+	l.draft.defaultConfig()
 	return build(l.draft, l.opt)
 }
 
@@ -30,6 +31,7 @@ func Load(ctx context.Context, path string, opt Options) (*Inventory, error) {
 	l := newLoader(ctx, &opt)
 	l.path(ref{name: path}, 0)
 	l.draft.defaultRole()
+	l.draft.defaultConfig()
 	return build(l.draft, l.opt)
 }
 

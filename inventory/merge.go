@@ -62,7 +62,8 @@ func (c *SSH) apply(key string, value any) {
 	case "max_spool":
 		c.MaxSpool = int64(value.(int))
 	case "config":
-		c.Config = value.(bool)
+		_, c.ConfigLoose = value.(assumed)
+		c.Config = c.ConfigLoose || value == true
 	case "become.user":
 		c.Become.User = value.(string)
 	case "become.method":

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,20 +61,24 @@ type userConfig struct {
 
 // applyConfig fills what the inventory leaves open from ~/.ssh/config, asked for the host's address.
 func (r *resolver) applyConfig(s *settings, h *inventory.Host) error {
-	u, err := openConfig(r.opt, s.Address)
+	u, err := openConfig(r.opt, s.Address, h.SSH.ConfigLoose)
 	if err != nil || u == nil {
 		return err
 	}
-	if err := u.check(); err != nil {
+	if err := u.check(h.SSH.ConfigLoose); err != nil {
 		return err
 	}
 	return u.apply(r, s, h)
 }
 
-func openConfig(o *Options, alias string) (*userConfig, error) {
+// openConfig reads the file; loose passes over what it cannot make sense of.
+func openConfig(o *Options, alias string, loose bool) (*userConfig, error) {
 	text, err := os.ReadFile(o.ConfigFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && loose {
 		return nil, nil
+	}
+	if loose {
+		text = withoutMatch(text)
 	}
 	u := &userConfig{file: o.ConfigFile, alias: alias, home: o.Home}
 	if err == nil && hasMatch(text) {
@@ -82,10 +87,31 @@ func openConfig(o *Options, alias string) (*userConfig, error) {
 	if err == nil {
 		u.conf, err = ssh_config.DecodeBytes(text)
 	}
+	if err != nil && loose {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, because(executor.ErrRefused, "correct it, or remove ssh.config", "%s: %w", o.ConfigFile, err)
 	}
 	return u, nil
+}
+
+// withoutMatch leaves Match blocks out: from their line to the next Host.
+func withoutMatch(text []byte) []byte {
+	var out []byte
+	in := false
+	for line := range bytes.Lines(text) {
+		switch {
+		case hasMatch(line):
+			in = true
+		case in && bytes.EqualFold(bytes.Fields(append(bytes.ReplaceAll(line, []byte("="), []byte(" ")), " -"...))[0], []byte("Host")):
+			in = false
+		}
+		if !in {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 // hasMatch finds Match blocks, which the parser may know less of than ssh does.
@@ -103,14 +129,19 @@ func (u *userConfig) refuse(keyword, instead string) error {
 	return because(executor.ErrRefused, instead, "%s: %s for %q is not followed", u.file, keyword, u.alias)
 }
 
-func (u *userConfig) check() error {
+// check refuses what we do not follow. Where nobody asked for the file to be read
+// only what leads to another machine is refused: what is trusted is no more than without the file.
+func (u *userConfig) check(loose bool) error {
 	for keyword, instead := range refusedKeywords {
 		v := u.get(keyword)
+		if loose && keyword != "ProxyCommand" {
+			continue
+		}
 		if v != "" && !isHarmless(keyword, v) {
 			return u.refuse(keyword+" "+v, instead)
 		}
 	}
-	if v := u.get("StrictHostKeyChecking"); v != "" && !isHarmless("StrictHostKeyChecking", v) {
+	if v := u.get("StrictHostKeyChecking"); v != "" && !loose && !isHarmless("StrictHostKeyChecking", v) {
 		return u.refuse("StrictHostKeyChecking "+v, "trust the key with: tfwctl hostkeys trust")
 	}
 	return nil
@@ -220,6 +251,7 @@ func (u *userConfig) jump(r *resolver, s *settings, h *inventory.Host) error {
 		if err != nil {
 			return u.refuse("ProxyJump "+v, err.Error())
 		}
+		host.SSH.ConfigLoose = h.SSH.ConfigLoose
 		j, err := r.resolve(host)
 		if err != nil {
 			return err

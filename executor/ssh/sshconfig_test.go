@@ -123,3 +123,36 @@ func TestDifferentSettingsAreDifferentPlaces(t *testing.T) {
 		}
 	}
 }
+
+// Where an Ansible inventory takes ~/.ssh/config for granted, only what means another machine is refused.
+func TestLooseSSHConfig(t *testing.T) {
+	const config = `
+Match host secret exec "true"
+	User nobody
+	HostName 203.0.113.9
+Host dut*
+	HostName %h.lab.example
+	User lab
+	ProxyJump gw
+Host old
+	ProxyCommand nc %h %p
+Host *
+	StrictHostKeyChecking no
+	Ciphers aes128-cbc
+	HostKeyAlgorithms +ssh-rsa
+`
+	loose := inventory.SSH{ConfigLoose: true}
+	s, err := resolveWith(t, config, &inventory.Host{Name: "x", Address: "dut7", SSH: loose})
+	if err != nil || s.Address != "dut7.lab.example" || s.User != "lab" || s.Jump == nil || s.Jump.Address != "gw" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := resolveWith(t, config, &inventory.Host{Name: "x", Address: "old", SSH: loose}); err == nil || !strings.Contains(err.Error(), "ProxyCommand") {
+		t.Errorf("another way to the machine is passed over: %v", err)
+	}
+	if _, err := resolveWith(t, "nonsense\n\x00", &inventory.Host{Name: "x", Address: "dut7", SSH: loose}); err != nil {
+		t.Errorf("a file of nonsense: %v", err)
+	}
+	if _, err := resolveWith(t, config, &inventory.Host{Name: "x", Address: "dut7"}); err == nil {
+		t.Error("whoever asks for the file is not told what is not followed")
+	}
+}
