@@ -264,6 +264,7 @@ func (c *converter) same(back *Inventory) bool {
 		a.SSH.Jump = c.renamed(a.SSH.Jump)
 		a.Vars, b.Vars = withoutConnection(a.Vars), withoutConnection(b.Vars)
 		a.StateBy, b.StateBy = "", ""
+		a.SSH.ConfigLoose = false // in a file of our own it is asked for
 		slices.Sort(a.Groups)
 		slices.Sort(b.Groups)
 		if fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
