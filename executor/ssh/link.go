@@ -65,7 +65,7 @@ func (l *link) start() {
 // stopWriters lets x/crypto/ssh meet its first failed write, about which it says nothing to
 // the one who wrote, before it lets go of its channels: one opened in between would wait for ever.
 func (l *link) stopWriters() {
-	l.net.Close() // a write that is under way must not hold us up
+	l.end(l.net.reason()) // at once: who connects now gets another; and a write that is under way must not hold us up
 	met := make(chan struct{})
 	l.spawn(func() {
 		_, _, _ = l.client.SendRequest("keepalive@openssh.com", false, nil)
