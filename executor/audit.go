@@ -173,7 +173,13 @@ func (e *Executor) VerifyAudit(ctx context.Context, p Principal) (entries uint64
 	if !p.May(Admin) || p.Groups != nil {
 		return 0, "", fmt.Errorf("%s may not verify the audit record: %w (needs the role admin over all groups)", p.Name, ErrForbidden)
 	}
-	err = e.walkAudit(ctx, 0, func(a AuditEntry, raw []byte) error {
+	base, err := e.auditBegin(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	seq := base.Seq
+	head = base.Hash
+	err = e.walkAudit(ctx, base.Seq+1, func(a AuditEntry, raw []byte) error {
 		sum, err := a.sum()
 		if err != nil {
 			return err
@@ -182,18 +188,34 @@ func (e *Executor) VerifyAudit(ctx context.Context, p Principal) (entries uint64
 		if err != nil {
 			return err
 		}
-		if a.Seq != entries+1 || a.Prev != head || a.Hash != sum || !bytes.Equal(raw, same) {
-			return fmt.Errorf("audit entry %d was altered, or one before it is missing: %w", entries+1, ErrCorrupt)
+		if a.Seq != seq+1 || a.Prev != head || a.Hash != sum || !bytes.Equal(raw, same) {
+			return fmt.Errorf("audit entry %d was altered, or one before it is missing: %w", seq+1, ErrCorrupt)
 		}
-		entries, head = a.Seq, a.Hash
+		entries, seq, head = entries+1, a.Seq, a.Hash
 		return nil
 	}, func(tx Tx) error {
 		if stored, _ := tx.Get(tableAuditHead, "hash"); string(stored) != head {
-			return fmt.Errorf("audit entries after %d are missing: %w", entries, ErrCorrupt)
+			return fmt.Errorf("audit entries after %d are missing: %w", seq, ErrCorrupt)
 		}
 		return nil
 	})
 	return entries, head, err
+}
+
+// auditBegin tells where the record begins. Entries before that place are not of it: none may be left.
+func (e *Executor) auditBegin(ctx context.Context) (base auditBase, err error) {
+	err = e.view(ctx, func(tx Tx) error {
+		if _, err := get(tx, tableAuditHead, auditBaseKey, &base); err != nil {
+			return err
+		}
+		return tx.Range(tableAudit, "", false, func(key string, _ []byte) bool {
+			if key < auditKey(base.Seq+1) {
+				base = auditBase{} // the place was altered: the walk from the beginning tells where
+			}
+			return false
+		})
+	})
+	return base, err
 }
 
 const (

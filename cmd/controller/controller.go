@@ -61,6 +61,7 @@ type Config struct {
 	KeepLogs                 time.Duration // logs older than it are dropped; 0 keeps them
 	KeepLogSize              int64         // the oldest logs beyond it are dropped; 0 keeps them
 	KeepRuns                 time.Duration // done runs and unused artifacts older than it are dropped; 0 keeps them
+	KeepAudit                time.Duration // entries of the audit record older than it are dropped; 0 keeps them
 	KeepRunCount             int           // the oldest done runs beyond it are dropped; 0 keeps them
 }
 
@@ -293,6 +294,7 @@ func (c *Controller) retain(ctx context.Context) {
 	for {
 		c.retainLogs(ctx)
 		c.retainRuns(ctx)
+		c.retainRecords(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -324,6 +326,18 @@ func (c *Controller) retainRuns(ctx context.Context) {
 	}
 	if gone.Runs+gone.Artifacts > 0 {
 		c.log.Info("runs: old ones were dropped", "runs", gone.Runs, "artifacts", gone.Artifacts, "bytes", gone.Bytes)
+	}
+}
+
+// retainRecords drops ended leases as runs are dropped, and audit entries by their own, longer time.
+func (c *Controller) retainRecords(ctx context.Context) {
+	leases, leaseErr := c.exec.PruneLeases(ctx, c.cfg.KeepRuns)
+	entries, auditErr := c.exec.PruneAudit(ctx, c.cfg.KeepAudit)
+	if err := errors.Join(leaseErr, auditErr); err != nil && ctx.Err() == nil {
+		c.log.Error("leases and audit entries: old ones could not be dropped", "error", err)
+	}
+	if leases+entries > 0 {
+		c.log.Info("leases and audit entries: old ones were dropped", "leases", leases, "entries", entries)
 	}
 }
 

@@ -126,7 +126,7 @@ func (s settings) controller(version string, log *slog.Logger) controller.Config
 		Log: log, Version: version,
 		Parallel: s.Parallel, MaxRuns: s.MaxRuns, LostAfter: s.LostAfter, Grace: s.Grace,
 		MaxOutput: s.MaxOutput, ArtifactLimit: s.ArtifactLimit, KeepLogs: s.KeepLogs, KeepLogSize: s.KeepLogSize,
-		KeepRuns: s.KeepRuns, KeepRunCount: s.KeepRunCount,
+		KeepAudit: s.KeepAudit, KeepRuns: s.KeepRuns, KeepRunCount: s.KeepRunCount,
 		ProbeEvery: s.ProbeEvery, ProbeParallel: s.ProbeParallel,
 	}
 }

@@ -46,6 +46,7 @@ type settings struct {
 	ProbeParallel int           `koanf:"probe_parallel"`
 	KeepLogs      time.Duration `koanf:"keep_logs"`
 	KeepLogSize   int64         `koanf:"keep_log_size"`
+	KeepAudit     time.Duration `koanf:"keep_audit"`
 	KeepRuns      time.Duration `koanf:"keep_runs"`
 	KeepRunCount  int           `koanf:"keep_run_count"`
 }

@@ -63,6 +63,7 @@ func table() []setting {
 		{key: "keep_logs", def: "30d", kind: span, usage: "logs older than this are dropped; 0 keeps them"},
 		{key: "keep_log_size", def: "0", kind: size, usage: "the oldest logs beyond this are dropped; 0 keeps them"},
 		{key: "keep_runs", def: "90d", kind: span, usage: "ended runs, and artifacts not used for so long, are dropped; 0 keeps them"},
+		{key: "keep_audit", def: "0", kind: span, usage: "audit entries older than this are dropped, on record; 0 keeps them (about 0.5 KiB each)"},
 		{key: "keep_run_count", def: "100000", kind: count, usage: "the oldest ended runs beyond this are dropped"},
 	}
 }
