@@ -29,12 +29,18 @@ func TestMain(m *testing.M) {
 
 // The scripts of testdata/script run on both ways: tfwctl by itself, and through a tfwd over HTTP.
 // They print the same bytes.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "script") }
+
+// Those of testdata/alone change hosts under everybody: they have a lab for themselves.
+func TestScriptsAlone(t *testing.T) { runScripts(t, "alone") }
+
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
 	lab := newTestLab(t)
 	for _, way := range []string{"embedded", "server"} {
 		t.Run(way, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
-				Dir: filepath.Join("testdata", "script"), RequireUniqueNames: true,
+				Dir: filepath.Join("testdata", dir), RequireUniqueNames: true,
 				Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, way) },
 				Deadline: time.Now().Add(5 * time.Minute),
 				Cmds:     scriptCommands(lab),
