@@ -198,7 +198,7 @@ func TestFaultsOfAPlanHavePlaces(t *testing.T) {
 	for _, path := range []string{"/v2.1/testplans", "/v2.1/testplans/check"} {
 		status, answer := l.ask("admin", "POST", path, strings.ReplaceAll(onePlan, "run_shell", "nosuch"))
 		var p api.Problem
-		if err := json.Unmarshal([]byte(head(answer)), &p); err != nil || status != 400 || len(p.Errors) != 1 || p.Errors[0].Location != "p.yaml:4:3" || p.Errors[0].Fix == "" {
+		if err := json.Unmarshal([]byte(head(answer)), &p); err != nil || status != 400 || len(p.Errors) != 1 || p.Errors[0].Location != "p.yaml:4:15" || p.Errors[0].Fix == "" {
 			t.Errorf("%s: %d %v %s", path, status, err, answer)
 		}
 	}

@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -24,30 +26,64 @@ type World struct {
 // parameters, a with that does not fit its method, a role that no host can fill, a nested plan that is
 // missing or wrong. given are the plan's parameters as far as they are known. No host is touched.
 func (p *Plan) Check(w World, given map[string]any) error {
-	return p.check(w, given, 0)
+	return p.check(w, given, 0, false)
+}
+
+// ParseAndCheck is [Parse] and [Plan.Check] in one: it finds the faults of both in one go, as far as a plan with faults can be checked.
+func ParseAndCheck(file string, text []byte, w World, given map[string]any) (*Plan, error) {
+	p, all := parse(file, text)
+	if p == nil {
+		return nil, all
+	}
+	if err := p.check(w, given, 0, len(all) > 0); err != nil {
+		var more Problems
+		if !errors.As(err, &more) {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	if len(all) == 0 {
+		return p, nil
+	}
+	slices.SortStableFunc(all, func(a, b Problem) int {
+		if a.File != b.File {
+			return boolInt(a.File != file) - boolInt(b.File != file) // plans within it come after it
+		}
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
+	})
+	return nil, slices.CompactFunc(all, func(a, b Problem) bool {
+		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Message == b.Message
+	})
 }
 
 // maxNesting bounds plans within plans.
 const maxNesting = 8
 
-func (p *Plan) check(w World, given map[string]any, depth int) error {
+// check looks at what there is of a plan; partial says that it could not be read as a whole.
+func (p *Plan) check(w World, given map[string]any, depth int, partial bool) error {
 	c := &checker{reader: reader{file: p.file}, p: p, w: w}
 	params, err := p.accept(given, true)
-	if err != nil {
+	if err != nil && !partial {
 		c.add(Problem{Message: err.Error(), Fix: "give parameters with -p name=value"})
 	}
 	c.params = params
 	for _, role := range p.Roles {
-		c.role(role)
+		if role.Target != "" {
+			c.role(role)
+		}
 	}
 	for _, s := range p.all() {
 		if s.Nested != "" {
 			c.nested(s, depth)
 			continue
 		}
-		c.method(s)
+		if s.Plugin != "" {
+			c.method(s)
+		}
 	}
-	c.crowded()
+	if !partial {
+		c.crowded()
+	}
 	if len(c.problems) > 0 {
 		return c.problems
 	}
@@ -192,7 +228,7 @@ func (c *checker) method(s *Step) {
 		if p, unknown := c.w.Plugins.Plugin(s.Plugin); unknown == nil {
 			fix = "its methods are: " + strings.Join(methodNames(p), ", ")
 		}
-		c.error(s.at, fix, "step %q uses %s.%s, which is not there", s.Name, s.Plugin, s.Method)
+		c.error(orNode(s.usesAt, s.at), fix, "step %q uses %s.%s, which is not there", s.Name, s.Plugin, s.Method)
 		return
 	}
 	c.with(s, m)
@@ -307,7 +343,7 @@ func (c *checker) nested(s *Step, depth int) {
 	text, ok := c.w.Files[s.Nested]
 	switch {
 	case !ok:
-		c.error(s.at, "put it beside this plan", "step %q uses plan:%s, which is not there", s.Name, s.Nested)
+		c.error(orNode(s.usesAt, s.at), "put it beside this plan", "step %q uses plan:%s, which is not there", s.Name, s.Nested)
 		return
 	case depth >= maxNesting:
 		c.error(s.at, "flatten the plans", "plans are nested deeper than %d", maxNesting)
@@ -323,7 +359,7 @@ func (c *checker) nested(s *Step, depth int) {
 				}
 			}
 		}
-		err = inner.check(c.w, given, depth+1)
+		err = inner.check(c.w, given, depth+1, false)
 	}
 	var wrong Problems
 	if errors.As(err, &wrong) {

@@ -72,18 +72,11 @@ func (e *Engine) Check(p executor.Principal, s Submission) (*Plan, error) {
 	if s.File == "" {
 		s.File = "plan"
 	}
-	parsed, err := Parse(s.File, []byte(s.Plan))
-	if err != nil {
-		return nil, err
-	}
 	w := World{Plugins: e.cfg.Plugins, Inventory: e.view(p), Files: map[string][]byte{}}
 	for name, text := range s.Files {
 		w.Files[name] = []byte(text)
 	}
-	if err := parsed.Check(w, s.Parameters); err != nil {
-		return nil, err
-	}
-	return parsed, nil
+	return ParseAndCheck(s.File, []byte(s.Plan), w, s.Parameters)
 }
 
 // view is the inventory as the principal sees it.

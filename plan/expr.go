@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,6 +35,7 @@ type expression struct {
 // reference is a mention of steps.X, params.X ...: of is "steps", name is X, then is what follows, "verdict".
 type reference struct {
 	of, name, then string
+	column         int // in the expression
 }
 
 var status = []string{"success", "failure", "always", "cancelled"}
@@ -43,24 +43,14 @@ var status = []string{"success", "failure", "always", "cancelled"}
 // shape is the scope with nothing in it, for the type checker.
 func shape() scope {
 	no := func() bool { return false }
-	s := scope{"env": map[string]any{}, "success": no, "failure": no, "always": no, "cancelled": no}
+	s := scope{boundName: newBound(), "env": map[string]any{}, "success": no, "failure": no, "always": no, "cancelled": no}
 	for _, name := range []string{"params", "hosts", "steps", "matrix", "host", "run"} {
 		s[name] = map[string]any{}
 	}
 	return s
 }
 
-var functions = []expr.Option{
-	expr.Function("fromJSON", func(p ...any) (any, error) {
-		var v any
-		err := json.Unmarshal([]byte(p[0].(string)), &v)
-		return v, err
-	}, new(func(string) any)),
-	expr.Function("toJSON", func(p ...any) (any, error) {
-		raw, err := json.Marshal(p[0])
-		return string(raw), err
-	}, new(func(any) string)),
-}
+var functions = append(boundedFunctions(), expr.Patch(bounding{}))
 
 // compile checks an expression. The error's text has no line: see exprColumn.
 func compile(text string) (*expression, error) {
@@ -104,12 +94,12 @@ func (x *expression) member(n *ast.MemberNode) {
 	}
 	switch of := n.Node.(type) {
 	case *ast.IdentifierNode:
-		x.refs = append(x.refs, reference{of: of.Value, name: name.Value})
+		x.refs = append(x.refs, reference{of: of.Value, name: name.Value, column: of.Location().From})
 	case *ast.MemberNode:
 		root, isRoot := of.Node.(*ast.IdentifierNode)
 		mid, isName := of.Property.(*ast.StringNode)
 		if isRoot && isName {
-			x.refs = append(x.refs, reference{of: root.Value, name: mid.Value, then: name.Value})
+			x.refs = append(x.refs, reference{of: root.Value, name: mid.Value, then: name.Value, column: root.Location().From})
 		}
 	case *ast.ChainNode:
 		if m, ok := of.Node.(*ast.MemberNode); ok {
@@ -127,6 +117,9 @@ func (x *expression) eval(env scope) (any, error) {
 	if err != nil {
 		_, text := exprError(err)
 		return nil, fmt.Errorf("${{%s}}: %s", x.text, text)
+	}
+	if left := maxExprData; !weigh(got, &left) {
+		return nil, fmt.Errorf("${{%s}}: gives more than %d bytes", x.text, maxExprData)
 	}
 	return got, nil
 }

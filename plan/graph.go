@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // link makes the edges: needs, and every mention of another step. It reports
@@ -27,19 +30,17 @@ func (r *reader) link(p *Plan) {
 			}
 		})
 	}
-	if len(r.problems) == 0 {
-		r.cycles(p.Steps)
-		r.cycles(p.OnFailure)
-		r.cycles(p.Finally)
-	}
+	r.cycles(p.Steps)
+	r.cycles(p.OnFailure)
+	r.cycles(p.Finally)
 	if len(r.problems) == 0 {
 		r.meetings(p)
 	}
 }
 
 func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
-	for _, need := range s.Needs {
-		r.need(p, s, need, group)
+	for i, need := range s.Needs {
+		r.need(p, s, need, place(s.needsAt, i, s.at), group)
 	}
 	walk(s.With, "", func(_ string, t *template) {
 		for _, part := range t.parts {
@@ -48,21 +49,47 @@ func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
 	})
 	if s.When != nil {
 		for _, ref := range s.When.refs {
-			r.mention(p, s, &template{at: s.at}, ref)
+			r.mention(p, s, &template{at: s.whenAt}, ref, s.whenOffset+ref.column)
 		}
 	}
-	if s.On != "" && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == s.On }) {
-		r.error(s.at, "add it under hosts:, or use one that is there", "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
+	if s.On != "" && !r.lost["hosts"] && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == s.On }) {
+		fix := "add it under hosts:, or use one that is there"
+		if near := nearest(s.On, p.roleNames()); near != "" {
+			fix = "did you mean " + near + "?"
+		}
+		r.error(orNode(s.onAt, s.at), fix, "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
 	}
 	if (len(s.Serial) > 0 || s.MaxFail != "") && s.perHost() {
 		r.error(s.at, "leave host.* and per_host out of it, or serial and max_fail", "step %q goes host by host, each on its own: serial and max_fail would count nothing", s.Name)
 	}
-	if s.On == "" && s.Nested == "" {
+	if s.On == "" && s.Nested == "" && !s.broken {
 		r.error(s.at, "write on: ROLE", "step %q does not say on which hosts", s.Name)
 	}
 }
 
-func (r *reader) need(p *Plan, s *Step, need string, group []*Step) {
+func (p *Plan) roleNames() (names []string) {
+	for _, role := range p.Roles {
+		names = append(names, role.Name)
+	}
+	return names
+}
+
+// place is the node of a list's value, or another where it is not known.
+func place(nodes []*yaml.Node, i int, otherwise *yaml.Node) *yaml.Node {
+	if i < len(nodes) {
+		return nodes[i]
+	}
+	return otherwise
+}
+
+func orNode(n, otherwise *yaml.Node) *yaml.Node {
+	if n != nil {
+		return n
+	}
+	return otherwise
+}
+
+func (r *reader) need(p *Plan, s *Step, need string, at *yaml.Node, group []*Step) {
 	other := p.byName[need]
 	switch {
 	case other == nil:
@@ -70,9 +97,9 @@ func (r *reader) need(p *Plan, s *Step, need string, group []*Step) {
 		if near := nearest(need, keysOf(p.byName)); near != "" {
 			fix = "did you mean " + near + "?"
 		}
-		r.error(s.at, fix, "step %q needs %q, which is no step", s.Name, need)
+		r.error(at, fix, "step %q needs %q, which is no step", s.Name, need)
 	case other == s:
-		r.error(s.at, "remove it", "step %q needs itself", s.Name)
+		r.error(at, "remove it", "step %q needs itself", s.Name)
 	case slices.Contains(group, other):
 		s.dep(need)
 	}
@@ -91,12 +118,12 @@ func (r *reader) mentions(p *Plan, s *Step, t *template, part part) {
 		return
 	}
 	for _, ref := range part.expr.refs {
-		r.mention(p, s, t, ref)
+		r.mention(p, s, t, ref, part.offset+ref.column)
 	}
 }
 
 // mention checks a reference and makes its edge.
-func (r *reader) mention(p *Plan, s *Step, t *template, ref reference) {
+func (r *reader) mention(p *Plan, s *Step, t *template, ref reference, offset int) {
 	switch ref.of {
 	case "steps":
 		other := p.byName[ref.name]
@@ -106,9 +133,9 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference) {
 			if near := nearest(ref.name, keysOf(p.byName)); near != "" {
 				fix = "did you mean " + near + "?"
 			}
-			r.error(t.at, fix, "steps.%s: there is no such step", ref.name)
+			r.errorAt(t.at, offset, fix, "steps.%s: there is no such step", ref.name)
 		case s != nil && other == s:
-			r.error(t.at, "a step cannot see its own end", "step %q refers to itself", s.Name)
+			r.errorAt(t.at, offset, "a step cannot see its own end", "step %q refers to itself", s.Name)
 		case s != nil && sameGroup(p, s, other):
 			s.dep(ref.name)
 		case s != nil:
@@ -117,18 +144,19 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference) {
 	case "params":
 		q := p.parameter(ref.name)
 		switch {
+		case q == nil && r.lost["parameters"]:
 		case q == nil:
-			r.error(t.at, "add it under parameters:", "params.%s: the plan has no such parameter", ref.name)
+			r.errorAt(t.at, offset, "add it under parameters:", "params.%s: the plan has no such parameter", ref.name)
 		case q.Sensitive && (s == nil || p.secret(t) == ""):
-			r.error(t.at, `write "${{ params.`+ref.name+` }}" and nothing else, as a value of env or as stdin`, "params.%s is sensitive: it cannot be part of a text, a condition or an output", ref.name)
+			r.errorAt(t.at, offset, `write "${{ params.`+ref.name+` }}" and nothing else, as a value of env or as stdin`, "params.%s is sensitive: it cannot be part of a text, a condition or an output", ref.name)
 		}
 	case "hosts":
-		if !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == ref.name }) {
-			r.error(t.at, "add it under hosts:", "hosts.%s: the plan has no such role", ref.name)
+		if !r.lost["hosts"] && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == ref.name }) {
+			r.errorAt(t.at, offset, "add it under hosts:", "hosts.%s: the plan has no such role", ref.name)
 		}
 	case "matrix":
 		if s == nil || s.Matrix == nil || !s.Matrix.has(ref.name) {
-			r.error(t.at, "add the axis under matrix:", "matrix.%s: the step has no such axis", ref.name)
+			r.errorAt(t.at, offset, "add the axis under matrix:", "matrix.%s: the step has no such axis", ref.name)
 		}
 	}
 }
@@ -157,7 +185,7 @@ func (m *Matrix) has(name string) bool {
 }
 
 // cycles reports the steps that wait for one another (Kahn's algorithm: what
-// cannot be taken off is in, or behind, a cycle).
+// cannot be taken off is in, or behind, a cycle), each cycle once.
 func (r *reader) cycles(steps []*Step) {
 	left := map[string]int{}
 	then := map[string][]string{}
@@ -173,21 +201,34 @@ func (r *reader) cycles(steps []*Step) {
 			ready = append(ready, s.Name)
 		}
 	}
-	for len(ready) > 0 {
-		name := ready[0]
-		ready = ready[1:]
-		delete(left, name)
-		for _, next := range then[name] {
-			if left[next]--; left[next] == 0 {
-				ready = append(ready, next)
+	for {
+		for len(ready) > 0 {
+			name := ready[0]
+			ready = ready[1:]
+			delete(left, name)
+			for _, next := range then[name] {
+				if _, waits := left[next]; !waits {
+					continue
+				}
+				if left[next]--; left[next] == 0 {
+					ready = append(ready, next)
+				}
 			}
 		}
+		if len(left) == 0 {
+			return
+		}
+		circle := circleOf(byName, left)
+		shown := append(slices.Clone(circle), circle[0])
+		if len(shown) > 12 {
+			shown = append(append(shown[:8:8], fmt.Sprintf("(%d more)", len(shown)-10)), shown[len(shown)-2:]...)
+		}
+		r.error(byName[circle[0]].at, "take one of these edges out", "a cycle: %s", strings.Join(shown, " needs "))
+		for _, name := range circle { // as if it were mended: there may be another
+			left[name] = 0
+			ready = append(ready, name)
+		}
 	}
-	if len(left) == 0 {
-		return
-	}
-	circle := circleOf(byName, left)
-	r.error(byName[circle[0]].at, "take one of these edges out", "a cycle: %s", strings.Join(append(circle, circle[0]), " needs "))
 }
 
 // circleOf walks back from any step that is left until one comes again.

@@ -71,6 +71,11 @@ type Step struct {
 	AllowFailure bool
 	Sync         string // the meeting of steps whose hosts wait for one another; "" is none
 
+	onAt, usesAt, whenAt *yaml.Node
+	whenOffset           int // of the expression in when
+	needsAt              []*yaml.Node
+	broken               bool // something of it could not be read: what it lacks is not complained about
+
 	deps []string // needs and references, in the file's order
 	refs map[string]bool
 	at   *yaml.Node

@@ -16,9 +16,11 @@ import (
 	"tfw/executor"
 )
 
-// Bounds of a plan file.
+// MaxFile bounds a plan's text, in bytes.
+const MaxFile = 4 << 20
+
+// Bounds of what is in it.
 const (
-	maxFile  = 4 << 20
 	maxNodes = 200_000 // YAML nodes, aliases followed
 	maxDepth = 64
 	maxSteps = 5000
@@ -28,12 +30,21 @@ const (
 // Parse reads a plan. It checks all that can be told from the text alone; see
 // [Plan.Check] for the rest. The error is [Problems].
 func Parse(file string, text []byte) (*Plan, error) {
-	r := &reader{file: file, lines: bytes.Split(text, []byte("\n"))}
-	p := r.plan(text)
-	if len(r.problems) > 0 {
-		return nil, r.problems
+	p, wrong := parse(file, text)
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	return p, nil
+}
+
+// parse gives as much of a plan as can be read, nil for none, and what is wrong with it.
+func parse(file string, text []byte) (*Plan, Problems) {
+	r := &reader{file: file, lost: map[string]bool{}}
+	if len(text) <= MaxFile {
+		r.lines = bytes.Split(text, []byte("\n"))
+	}
+	p := r.plan(text)
+	return p, r.problems
 }
 
 // reader walks the YAML tree and collects what does not fit.
@@ -42,6 +53,7 @@ type reader struct {
 	lines    [][]byte
 	problems Problems
 	visits   int
+	lost     map[string]bool // parts that could not be read: what refers to them is not complained about
 }
 
 func (r *reader) plan(text []byte) *Plan {
@@ -51,31 +63,38 @@ func (r *reader) plan(text []byte) *Plan {
 	}
 	p := &Plan{file: r.file, byName: map[string]*Step{}, Env: map[string]string{}}
 	r.each(root, "the plan", map[string]func(k, v *yaml.Node){
-		"name":       func(_, v *yaml.Node) { p.Name = r.planName(v) },
-		"parameters": func(_, v *yaml.Node) { p.Parameters = r.parameters(v) },
-		"hosts":      func(_, v *yaml.Node) { p.Roles = r.roles(v) },
+		"name":       func(_, v *yaml.Node) { r.part("name", func() { p.Name = r.planName(v) }) },
+		"parameters": func(_, v *yaml.Node) { r.part("parameters", func() { p.Parameters = r.parameters(v) }) },
+		"hosts":      func(_, v *yaml.Node) { r.part("hosts", func() { p.Roles = r.roles(v) }) },
 		"timeout":    func(_, v *yaml.Node) { p.Timeout = r.duration(v) },
 		"lease_wait": func(_, v *yaml.Node) { p.LeaseWait = r.duration(v) },
 		"lease_for":  func(_, v *yaml.Node) { p.LeaseFor = r.duration(v) },
 		"parallel":   func(_, v *yaml.Node) { p.Parallel = r.integer(v, 1, 10000) },
 		"env":        func(_, v *yaml.Node) { r.pairs(v, "env", func(k, v *yaml.Node) { p.Env[k.Value] = r.text(v) }) },
-		"steps":      func(_, v *yaml.Node) { p.Steps = r.steps(p, v, "steps") },
+		"steps":      func(_, v *yaml.Node) { r.part("steps", func() { p.Steps = r.steps(p, v, "steps") }) },
 		"on_failure": func(_, v *yaml.Node) { p.OnFailure = r.steps(p, v, "on_failure") },
 		"finally":    func(_, v *yaml.Node) { p.Finally = r.steps(p, v, "finally") },
 		"outputs": func(_, v *yaml.Node) {
 			r.pairs(v, "outputs", func(k, v *yaml.Node) { p.outputs = append(p.outputs, output{k.Value, r.value(v, 0)}) })
 		},
 	})
-	if p.Name == "" && len(r.problems) == 0 {
+	if p.Name == "" && !r.lost["name"] {
 		r.error(root, "write name: WORD", "the plan has no name")
 	}
-	if len(p.Steps) == 0 && len(r.problems) == 0 {
+	if len(p.Steps) == 0 && !r.lost["steps"] {
 		r.error(root, "write steps: with at least one step", "the plan has no steps")
 	}
-	if len(r.problems) == 0 {
+	if r.visits < maxNodes {
 		r.link(p)
 	}
 	return p
+}
+
+// part reads a part of the plan, and remembers when something of it was lost.
+func (r *reader) part(name string, read func()) {
+	before := len(r.problems)
+	read()
+	r.lost[name] = len(r.problems) > before
 }
 
 // planName reads a name that fits on a line of a table.
@@ -90,8 +109,8 @@ func (r *reader) planName(n *yaml.Node) string {
 
 // tree parses the YAML within bounds.
 func (r *reader) tree(text []byte) *yaml.Node {
-	if len(text) > maxFile {
-		r.add(Problem{Message: fmt.Sprintf("the plan is larger than %d MiB", maxFile>>20), Fix: "put data into artifacts or files on the hosts"})
+	if len(text) > MaxFile {
+		r.add(Problem{Line: 1 + bytes.Count(text[:MaxFile], []byte("\n")), Column: 1, Message: fmt.Sprintf("the plan is larger than %d MiB, which ends here", MaxFile>>20), Fix: "put data into artifacts or files on the hosts"})
 		return nil
 	}
 	if i := bytes.IndexByte(text, 0); i >= 0 {

@@ -29,7 +29,7 @@ func (r *reader) parameters(n *yaml.Node) (all []Parameter) {
 		if !r.named(k, "a parameter") {
 			return
 		}
-		p := Parameter{Name: k.Value, Type: "string", at: k}
+		p, before := Parameter{Name: k.Value, Type: "string", at: k}, len(r.problems)
 		r.each(v, "parameter "+k.Value, map[string]func(k, v *yaml.Node){
 			"type": func(_, v *yaml.Node) {
 				if p.Type = r.text(v); !slices.Contains(types, p.Type) {
@@ -49,7 +49,7 @@ func (r *reader) parameters(n *yaml.Node) (all []Parameter) {
 			"max":       func(_, v *yaml.Node) { f := r.number(v); p.Max = &f },
 			"sensitive": func(_, v *yaml.Node) { p.Sensitive = r.boolean(v) },
 		})
-		if p.Default != nil && len(r.problems) == 0 {
+		if p.Default != nil && before == len(r.problems) {
 			if _, err := p.accept(p.Default); err != nil {
 				r.error(k, "mend the default, or the rule", "the default of %s: %v", p.Name, err)
 			}
@@ -102,13 +102,13 @@ func (r *reader) steps(p *Plan, n *yaml.Node, where string) (all []*Step) {
 }
 
 func (r *reader) step(k, v *yaml.Node) *Step {
-	s := &Step{Name: k.Value, at: k, refs: map[string]bool{}}
+	s, before := &Step{Name: k.Value, at: k, refs: map[string]bool{}}, len(r.problems)
 	r.each(v, "step "+k.Value, map[string]func(k, v *yaml.Node){
 		"uses":          func(_, v *yaml.Node) { r.uses(s, v) },
-		"on":            func(_, v *yaml.Node) { s.On = r.text(v) },
+		"on":            func(_, v *yaml.Node) { s.On, s.onAt = r.text(v), v },
 		"with":          func(_, v *yaml.Node) { s.With = r.value(v, 0) },
-		"needs":         func(_, v *yaml.Node) { s.Needs = r.texts(v) },
-		"when":          func(_, v *yaml.Node) { s.When = r.when(v) },
+		"needs":         func(_, v *yaml.Node) { s.Needs, s.needsAt = r.texts(v), itemsOf(v) },
+		"when":          func(_, v *yaml.Node) { s.whenAt = r.real(v); s.When, s.whenOffset = r.when(v) },
 		"retry":         func(_, v *yaml.Node) { s.Retry = r.retry(v) },
 		"serial":        func(_, v *yaml.Node) { s.Serial = r.texts(v) },
 		"max_fail":      func(_, v *yaml.Node) { s.MaxFail = r.text(v) },
@@ -119,7 +119,8 @@ func (r *reader) step(k, v *yaml.Node) *Step {
 		"allow_failure": func(_, v *yaml.Node) { s.AllowFailure = r.boolean(v) },
 		"sync":          func(_, v *yaml.Node) { s.Sync = r.sync(s, v) },
 	})
-	if s.Plugin == "" && s.Nested == "" && len(r.problems) == 0 {
+	s.broken = len(r.problems) > before
+	if s.Plugin == "" && s.Nested == "" && !s.broken {
 		r.error(k, "write uses: PLUGIN.METHOD", "step %q does not say what it uses", s.Name)
 	}
 	return s
@@ -127,6 +128,7 @@ func (r *reader) step(k, v *yaml.Node) *Step {
 
 func (r *reader) uses(s *Step, v *yaml.Node) {
 	text := r.text(v)
+	s.usesAt = v
 	if file, ok := strings.CutPrefix(text, "plan:"); ok {
 		s.Nested = file
 		return
@@ -139,13 +141,23 @@ func (r *reader) uses(s *Step, v *yaml.Node) {
 	s.Plugin, s.Method = plugin, method
 }
 
-// when takes an expression with or without ${{ }} around it.
-func (r *reader) when(v *yaml.Node) *expression {
-	text := strings.TrimSpace(r.text(v))
+// when takes an expression with or without ${{ }} around it, and tells where in the text it begins.
+func (r *reader) when(v *yaml.Node) (*expression, int) {
+	whole := r.text(v)
+	text := strings.TrimSpace(whole)
 	if inner, ok := strings.CutPrefix(text, "${{"); ok && strings.HasSuffix(inner, "}}") {
 		text = strings.TrimSuffix(inner, "}}")
 	}
-	return r.expression(r.real(v), text, 0)
+	offset := max(strings.Index(whole, text), 0)
+	return r.expression(r.real(v), text, offset), offset
+}
+
+// itemsOf gives the values of a list, or the one that stands for it.
+func itemsOf(v *yaml.Node) []*yaml.Node {
+	if v.Kind == yaml.SequenceNode {
+		return v.Content
+	}
+	return []*yaml.Node{v}
 }
 
 func (r *reader) retry(v *yaml.Node) Retry {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tfw/executor"
 	"tfw/inventory"
 	"tfw/plan"
 	"tfw/plugins"
@@ -35,12 +36,12 @@ func TestBadPlans(t *testing.T) {
 		"duplicate":           {"name: a\nname: b\nsteps: {}\n", `p.yaml:2:1: "name" is given twice`},
 		"cycle":               {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [b]}\n  b: {uses: work.do, on: d, needs: [a]}\n", "a cycle: "},
 		"self-need":           {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [a]}\n", "needs itself"},
-		"missing need":        {"name: a\n" + role + "steps:\n  build: {uses: work.do, on: d}\n  a: {uses: work.do, on: d, needs: [biuld]}\n", "did you mean build?"},
-		"missing reference":   {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ steps.nope.outputs.x }}'}}\n", "steps.nope"},
+		"missing need":        {"name: a\n" + role + "steps:\n  build: {uses: work.do, on: d}\n  a: {uses: work.do, on: d, needs: [biuld]}\n", "p.yaml:5:37: step \"a\" needs \"biuld\", which is no step (did you mean build?)"},
+		"missing reference":   {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ steps.nope.outputs.x }}'}}\n", "p.yaml:4:45: steps.nope"},
 		"missing parameter":   {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ params.nope }}'}}\n", "params.nope"},
 		"missing axis":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ matrix.nope }}'}}\n", "matrix.nope"},
-		"unknown role":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: dd}\n", `"dd"`},
-		"unknown plugin":      {"name: a\n" + role + "steps:\n  a: {uses: nope.do, on: d}\n", "nope.do"},
+		"unknown role":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: dd}\n", `p.yaml:4:26: step "a" runs on the role "dd", which is not under hosts (did you mean d?)`},
+		"unknown plugin":      {"name: a\n" + role + "steps:\n  a: {uses: nope.do, on: d}\n", "p.yaml:4:13: step \"a\" uses nope.do"},
 		"unknown method":      {"name: a\n" + role + "steps:\n  a: {uses: work.nope, on: d}\n", "its methods are: do"},
 		"unknown with":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {od: x}}\n", "p.yaml:4:36"},
 		"wrong type":          {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: 7}}\n", "do"},
@@ -99,6 +100,100 @@ func TestAllFaultsInOneGo(t *testing.T) {
 	if !errors.As(err, &problems) || len(problems) < 5 {
 		t.Errorf("%v", err)
 	}
+}
+
+// Faults of the text and of the world are told together, in the order of the file, each with its place.
+func TestFaultsOfEveryKindInOneGo(t *testing.T) {
+	inv, err := inventory.Parse("inventory.yaml", []byte(file), inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := plugins.NewRegistry(work{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := `name: a
+parameters: {n: {type: int}}
+hosts: {d: {target: duts}, e: nobody}
+steps:
+  a: {uses: work.do, on: d, needs: [b, x]}
+  b: {uses: work.do, on: d, needs: [a]}
+  c: {uses: work.nope, on: dd, tiemout: 5s}
+  e: {uses: work.do, on: d, with: {od: x}, when: "steps.nope.verdict == 'passed'"}
+  f: {uses: work.do, on: d, needs: [g]}
+  g: {uses: work.do, on: d, needs: [f], with: {do: "say ${{ params.m }} ${{ 1 + }}"}}
+`
+	_, err = plan.ParseAndCheck("p.yaml", []byte(text), plan.World{Plugins: reg, Inventory: inv}, nil)
+	var wrong plan.Problems
+	if !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, p := range wrong {
+		got += fmt.Sprintf("%s %.40s\n", p.Where(), p.Message)
+	}
+	want := `p.yaml:2:24 unknown type "int"
+p.yaml:3:28 role "e": 
+p.yaml:5:3 a cycle: a needs b needs a
+p.yaml:5:3 step "a": with: do: is required
+p.yaml:5:40 step "a" needs "x", which is no step
+p.yaml:6:3 step "b": with: do: is required
+p.yaml:7:13 step "c" uses work.nope, which is not th
+p.yaml:7:28 step "c" runs on the role "dd", which is
+p.yaml:7:32 unknown key "tiemout" in step c
+p.yaml:8:3 step "e": with: do: is required
+p.yaml:8:36 step "e": with: od: 
+p.yaml:8:51 steps.nope: there is no such step
+p.yaml:9:3 a cycle: f needs g needs f
+p.yaml:9:3 step "f": with: do: is required
+p.yaml:10:80 in the expression: 
+`
+	wanted := strings.Split(want, "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if i >= len(wanted) || !strings.HasPrefix(line, wanted[i]) {
+			t.Fatalf("line %d: %q, got\n%s", i, line, got)
+		}
+	}
+}
+
+// A condition or text that would take for ever, or fill the memory, ends as an error of its step.
+func TestExpressionBombs(t *testing.T) {
+	for name, bomb := range map[string]string{
+		"nested predicates": "let a = 1..90000; all(a, all(a, all(a, true)))",
+		"text doubling":     `reduce(1..60, #acc + #acc, "xxxx")`,
+		"doubling by let":   `let a = "xxxxxxxxxxxxxxxx" + "x"; ` + doublings(40) + "len(z39)",
+		"repeat":            `repeat(repeat("x", 1000000), 1000000)`,
+		"replace":           `replace(replace(replace(repeat("a", 1000000), "a", "aaaaaaaaaa"), "a", "aaaaaaaaaa"), "a", repeat("b", 100000))`,
+		"one text often":    `let s = repeat("x", 1000000); toJSON(map(1..50000, s))`,
+		"join":              `let s = repeat("x", 1000000); join(map(1..50000, s), s)`,
+		"list doubling":     `reduce(1..60, concat(#acc, #acc), [1, 2, 3])`,
+		"range":             "1..1000000000",
+		"a large value":     `let s = repeat("x", 1000000); map(1..50000, s)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			began := time.Now()
+			got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, with: {do: '${{ "+strings.ReplaceAll(bomb, "'", "''")+" }}'}}\n", nil))
+			if got.Verdict != executor.Errored || time.Since(began) > 30*time.Second {
+				t.Errorf("%s after %s: %+v", got.Verdict, time.Since(began), got.Steps[0])
+			}
+		})
+	}
+	l := newLab(t)
+	fine := `join(map(filter(1..5, # % 2 == 1), "n" + string(#)), "-") + repeat("!", 2) + replace("aXb", "X", "-") + toJSON([1 + 2])`
+	if got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, with: {do: 'say ${{ "+fine+" }}'}}\noutputs: {o: '${{ steps.a.outputs.said }}'}\n", nil)); got.Outputs["o"] != "n1-n3-n5!!a-b[3]" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func doublings(n int) string {
+	var b strings.Builder
+	last := "a"
+	for i := range n {
+		fmt.Fprintf(&b, "let z%d = %s + %s; ", i, last, last)
+		last = fmt.Sprintf("z%d", i)
+	}
+	return b.String()
 }
 
 func FuzzParse(f *testing.F) {

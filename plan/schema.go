@@ -103,6 +103,7 @@ func step() j {
 		"max_fail":      described(ref("text"), `"10%": begin no more hosts when more than that did not pass`),
 		"matrix":        ref("matrix"),
 		"timeout":       described(ref("duration"), "of the step, retries included"),
+		"sync":          j{"type": []string{"boolean", "string"}, "description": "commands may meet with tfw-sync: true for the hosts of the step, or a name that several steps share"},
 		"silence":       described(ref("duration"), "end a command that says nothing for so long"),
 		"per_host":      flag("a host goes on as soon as it is through"),
 		"allow_failure": flag("does not make the plan fail"),
@@ -143,7 +144,7 @@ func methodRules(methods *plugins.Registry, defs j) (rules []j, err error) {
 			of["description"] = m.Summary
 			defs["with."+use] = of
 			then := j{"properties": j{"with": ref("with." + use)}}
-			if required, _ := of["required"].([]any); len(required) > 0 {
+			if m.Parameters.Check(json.RawMessage("{}")) != nil {
 				then["required"] = []string{"with"}
 			}
 			rules = append(rules, j{"if": j{"properties": j{"uses": j{"const": use}}, "required": []string{"uses"}}, "then": then})

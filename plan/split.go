@@ -80,7 +80,7 @@ func (r *reader) templateOf(n *yaml.Node, text string) value {
 			continue
 		}
 		if x := r.expression(n, p.text, p.offset); x != nil {
-			t.parts = append(t.parts, part{expr: x})
+			t.parts = append(t.parts, part{expr: x, offset: p.offset})
 		}
 	}
 	return t

@@ -28,8 +28,9 @@ type template struct {
 
 // part is a piece of text or an expression.
 type part struct {
-	text string
-	expr *expression
+	text   string
+	expr   *expression
+	offset int // of the expression in the string, in bytes
 }
 
 // render evaluates a value to plain JSON values.

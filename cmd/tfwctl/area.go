@@ -15,6 +15,7 @@ type area struct {
 	f     io.Writer
 	size  func() (width, height int)
 	shown []string
+	above []string // lines that stay, for the next draw
 }
 
 // sizeOf is a terminal's width and height, or what they were long ago where it cannot be told.
@@ -26,19 +27,17 @@ func sizeOf(f *os.File) (width, height int) {
 	return width, height
 }
 
-// draw puts the lines in the place of those before; none of them may be wider than the terminal.
+// draw puts the lines in the place of those before; none of them may be wider than the terminal. One write does it all.
 func (a *area) draw(lines []string) {
-	if len(lines) == 0 && len(a.shown) == 0 {
+	if len(lines)+len(a.shown)+len(a.above) == 0 {
 		return
 	}
-	_, _ = io.WriteString(a.f, a.erase()+join(lines))
-	a.shown = lines
+	_, _ = io.WriteString(a.f, a.erase()+join(a.above)+join(lines))
+	a.shown, a.above = lines, nil
 }
 
-// print puts text above the area, where it stays.
-func (a *area) print(line string) {
-	_, _ = io.WriteString(a.f, a.erase()+line+"\n"+join(a.shown))
-}
+// print puts a line above the area, where it stays, with the next draw.
+func (a *area) print(line string) { a.above = append(a.above, line) }
 
 func join(lines []string) string {
 	if len(lines) == 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,20 +21,38 @@ const maxPlanFiles = 200
 
 // readPlan reads a plan, the plans it uses, and the parameters as the plan declares them.
 func (a *app) readPlan(file string, words []string) (testplan.Submission, error) {
-	text, err := a.readInput("plan", file)
+	text, err := a.readPlanText(file)
 	if err != nil {
-		return testplan.Submission{}, usageError{strings.TrimPrefix(err.Error(), "--plan: ")}
+		return testplan.Submission{}, usageError{err.Error()}
 	}
 	s := testplan.Submission{File: file, Plan: string(text)}
 	parsed, err := testplan.Parse(file, text)
-	if err != nil { // all faults are told at once, by the check
-		parsed = &testplan.Plan{}
+	if err != nil {
+		if len(text) > testplan.MaxFile { // it would not even be sent
+			var wrong testplan.Problems
+			errors.As(err, &wrong)
+			return s, a.printFaults(file, wrong)
+		}
+		parsed = &testplan.Plan{} // all faults are told at once, by the check
 	}
 	if s.Files, err = readUsed(filepath.Dir(file), parsed); err != nil {
 		return s, err
 	}
 	s.Parameters, err = planParams(parsed, words)
 	return s, err
+}
+
+// readPlanText reads a file, or standard input for "-", up to what makes a plan too large.
+func (a *app) readPlanText(file string) ([]byte, error) {
+	f := a.in
+	if file != "-" {
+		var err error
+		if f, err = os.Open(file); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	return io.ReadAll(io.LimitReader(f, testplan.MaxFile+1))
 }
 
 // readUsed reads the plans that a plan uses, and those that they use: relative to

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sort"
 	"strings"
 	"time"
@@ -150,11 +149,11 @@ func planSummary(t *testplan.TestPlan, p func(code, text string) string) string 
 
 // showPlanFile shows what is in a plan's file, without a controller.
 func (a *app) showPlanFile(file string) error {
-	text, err := os.ReadFile(file)
+	content, err := a.readPlanText(file)
 	if err != nil {
 		return usageError{err.Error()}
 	}
-	parsed, err := testplan.Parse(file, text)
+	parsed, err := testplan.Parse(file, content)
 	var wrong testplan.Problems
 	if errors.As(err, &wrong) {
 		return a.printFaults(file, wrong)
