@@ -156,6 +156,7 @@ func TestAnswersFitTheirDescription(t *testing.T) {
 		{"GET", "/v2.1/leases/L2", "/v2.1/leases/{id}", ""},
 		{"POST", "/v2.1/leases/L1/renew", "/v2.1/leases/{id}/renew", `{"for":"1h"}`},
 		{"DELETE", "/v2.1/leases/L1", "/v2.1/leases/{id}", ""},
+		{"GET", "/v2.1/queue", "", ""},
 		{"GET", "/v2.1/audit?since=5m", "/v2.1/audit", ""},
 		{"GET", "/v2.1/audit/verify", "", ""},
 		{"GET", "/v2.1/version", "", ""},

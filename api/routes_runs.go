@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"tfw/executor"
 	"tfw/inventory"
+	"tfw/plan"
 )
 
 // runOut answers with a run.
@@ -68,6 +70,9 @@ func (s *Server) createRun(ctx context.Context, r *request, in *createRunIn) (*r
 
 // submit is what both ways of asking for a run come to.
 func (s *Server) submit(ctx context.Context, r *request, req executor.Request, key string, w wait) (*runOut, error) {
+	if strings.HasPrefix(key, plan.OwnKeys) {
+		return nil, badField("header.Idempotency-Key", "one that begins with %s is a test plan's own (take any other)", plan.OwnKeys)
+	}
 	req.IdempotencyKey, req.RequestID, req.AdHoc = key, r.id, true
 	run, err := s.cfg.Executor.Submit(ctx, r.principal, req)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"tfw/executor"
 )
 
-// ownKeys begins the idempotency keys that the engine gives its runs and nested test plans.
+// OwnKeys begins the idempotency keys that the engine gives its runs and nested test plans.
 // What a user sends must not begin so: it would be taken for one of them.
-const ownKeys = "testplan/"
+const OwnKeys = "testplan/"
 
 // keyRecord is what an idempotency key made, and of which request.
 type keyRecord struct {
@@ -36,8 +36,8 @@ func (s Submission) print() string {
 
 // checkKey refuses keys that are not for users.
 func (s Submission) checkKey() error {
-	if s.parent == "" && strings.HasPrefix(s.IdempotencyKey, ownKeys) {
-		return fmt.Errorf("idempotency key: %w: one that begins with %q is tfw's own (take any other)", executor.ErrBadRequest, ownKeys)
+	if s.parent == "" && strings.HasPrefix(s.IdempotencyKey, OwnKeys) {
+		return fmt.Errorf("idempotency key: %w: one that begins with %q is tfw's own (take any other)", executor.ErrBadRequest, OwnKeys)
 	}
 	return nil
 }

@@ -33,6 +33,8 @@ type session struct {
 	asked   chan struct{} // closed when the server answered the exec request
 	refused error         // valid after asked
 
+	feed sync.Mutex // held while stdin is written to: x/crypto's CloseWrite must not come between
+
 	once   sync.Once
 	closed chan struct{} // closed by Close
 	ended  chan struct{} // closed when the server has closed the channel

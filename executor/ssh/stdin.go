@@ -35,7 +35,9 @@ func (w stdin) send(b []byte) (int, error) {
 	}
 	done := make(chan result, 1)
 	w.s.link.spawn(func() {
+		w.s.feed.Lock()
 		n, err := w.s.ch.Write(b)
+		w.s.feed.Unlock() // before the caller knows, who may close next
 		done <- result{n, err}
 	})
 	select {
@@ -48,11 +50,15 @@ func (w stdin) send(b []byte) (int, error) {
 	}
 }
 
-// Close sends EOF.
+// Close sends EOF, unless a Write was given up on: then the session is at its end anyway.
 func (w stdin) Close() error {
 	if err := w.ready(); err != nil {
 		return err
 	}
+	if !w.s.feed.TryLock() {
+		return errSessionClosed
+	}
+	defer w.s.feed.Unlock()
 	return w.s.ch.CloseWrite()
 }
 

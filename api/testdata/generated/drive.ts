@@ -125,6 +125,10 @@ async function others(host: string) {
   check(good(await tfw.listSecrets()).secrets.some((s) => s.name === 'lab'), 'secrets');
   ended(await tfw.removeSecret({ path: { name: 'lab' } }));
   check(good(await tfw.listAudit({ query: { limit: 5 } })).entries.length === 5 && good(await tfw.verifyAudit()).entries > 5, 'audit');
+  check(good(await tfw.listQueue()).queue.length === 0, 'queue');
+  check(good(await tfw.whoami()).role === 'admin', 'whoami');
+  good(await tfw.getLogin());
+  bad(await tfw.login({ body: { id_token: 'x' } }), 409);
   check(good(await tfw.getVersion()).api === 'v2.1' && good(await tfw.getHealth()).status === 'ok' && good(await tfw.getReady()).status === 'ok', 'controller');
   check(String(good(await tfw.getMetrics({ parseAs: 'text' }))).includes('tfw_build_info'), 'metrics');
 }
