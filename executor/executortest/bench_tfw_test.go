@@ -29,7 +29,7 @@ func tfwTools(t *testing.T, lab *executortest.Lab, host string) []tool {
 	rest.cold = func(ctx context.Context) (time.Duration, error) { return 0, d.passes(ctx, shell("all", "true")) }
 	rest.warm = rest.cold
 	rest.note = func() string {
-		return fmt.Sprintf("peak RSS %d MB, on disk %d MB a log", peak(d.cmd.Process.Pid)>>20, diskUse(d.data())>>20/3)
+		return fmt.Sprintf("peak RSS %d MB, on disk %d MB a log", peak(d.cmd.Process.Pid)>>20, diskUse(d.data())>>20/fetches)
 	}
 	ctl := filepath.Join(d.bin, "tfwctl")
 	server := func(ctx context.Context) (time.Duration, error) {

@@ -126,7 +126,7 @@ func TestSpoolIsGivenBack(t *testing.T) {
 	wg.Go(func() { end, err = c.Run(within(t, 40*time.Second), cmd, executor.Offsets{}, false, keeping{r}) })
 	until(t, "holes", func() bool {
 		size, onDisk := h.spooled(cmd.ID, "out")
-		return size == 60_000_000 && onDisk < 10<<20
+		return size == 60_000_000 && onDisk < 30<<20
 	})
 	mustWrite(t, h.home+"/go", "")
 	wg.Wait()

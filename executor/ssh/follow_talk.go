@@ -21,7 +21,7 @@ const (
 	// reportEvery is how often the host hears how far its output was read, for its spool's bound.
 	reportEvery = 250 * time.Millisecond
 	// keptEvery is how many bytes the sink must have stored anew for the host to hear of it and give them back to its disk.
-	keptEvery = 4 << 20
+	keptEvery = 16 << 20
 	// stuckAfter is how long nothing may come of the bytes missing after the end until they are fetched anew.
 	stuckAfter = 8 * time.Second
 )
