@@ -20,7 +20,7 @@ func usageArgs(cmd *cobra.Command) {
 			case errors.As(err, &ours):
 				return err
 			case err != nil:
-				return cobraUsage{fmt.Errorf("%w; usage: %s (see: %s --help)", err, c.UseLine(), c.CommandPath())}
+				return cobraUsage{fmt.Errorf("%s; usage: %s (see: %s --help)", countFault(c, check, args), c.UseLine(), c.CommandPath())}
 			}
 			return notEmpty(c, args)
 		}
@@ -28,6 +28,17 @@ func usageArgs(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		usageArgs(c)
 	}
+}
+
+// countFault says in our words what is wrong with the number of arguments: whether more of them would do.
+func countFault(c *cobra.Command, check cobra.PositionalArgs, args []string) string {
+	longer := slices.Clone(args)
+	for range 3 {
+		if longer = append(longer, "x"); check(c, longer) == nil {
+			return "an argument is missing"
+		}
+	}
+	return fmt.Sprintf("too many arguments: %q", args)
 }
 
 // mayBeEmpty are the flags whose text is for people, or whose emptiness says something.
