@@ -59,7 +59,7 @@ func hasOutputs(run *executor.Run) bool {
 func outputsOf(h executor.HostResult) (string, error) {
 	var fields map[string]json.RawMessage
 	if len(h.Outputs) == 0 || json.Unmarshal(h.Outputs, &fields) != nil {
-		return "", nil // a method may give what is no object: that is for scripts
+		return "", nil //nolint:nilerr // a method may give what is no object: that is for scripts
 	}
 	if _, command := fields["stdout_bytes"]; command {
 		maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return slices.Contains(inLog, name) })

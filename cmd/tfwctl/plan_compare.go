@@ -105,7 +105,7 @@ func (a *app) closing(ctx context.Context, client *api.Client, t *testplan.TestP
 	}
 	got, err := client.TestplanResults(ctx, t.ID, api.ResultsOptions{RowFilter: testplan.RowFilter{Bad: true}})
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // said above
 	}
 	if len(got.Rows) > 0 {
 		a.say("\nwhat did not pass:")
@@ -118,7 +118,7 @@ func (a *app) closing(ctx context.Context, client *api.Client, t *testplan.TestP
 	}
 	c, err := client.CompareTestplan(ctx, t.ID, "")
 	if err != nil || c.Before == nil {
-		return nil
+		return nil //nolint:nilerr // said above
 	}
 	a.say("\n%s", comparedLine(c))
 	if c.Counts.NewFailures+c.Counts.Fixed+c.Counts.Slower > 0 {

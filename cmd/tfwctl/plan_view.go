@@ -173,7 +173,7 @@ func (a *app) showPlanFile(file string) error {
 
 // drawAs writes the graph where -o names a format for graphs.
 func (a *app) drawAs(d testplan.Drawing) (bool, error) {
-	text := ""
+	var text string
 	switch a.setting.output.value {
 	case "mermaid":
 		text = d.Mermaid()

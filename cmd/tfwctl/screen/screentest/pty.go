@@ -166,8 +166,11 @@ func (p *Pty) Until(patience time.Duration, ok func(screen string) bool) bool {
 
 // Wait waits for the program's end and gives its exit status, as a shell counts it.
 func (p *Pty) Wait(patience time.Duration) (int, error) {
-	ended := make(chan error, 1)
-	go func() { ended <- p.Cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = p.Cmd.Wait() // ProcessState tells how it ended
+	}()
 	select {
 	case <-ended:
 	case <-time.After(patience):
