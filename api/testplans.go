@@ -193,11 +193,7 @@ func (s *Server) getTestplan(ctx context.Context, r *request, in *getTestplanIn)
 	if err != nil {
 		return nil, err
 	}
-	out := testplanAnswer(http.StatusOK, t)
-	if in.Known == out.ETag {
-		out.Status, out.Body = http.StatusNotModified, nil
-	}
-	return out, nil
+	return testplanAnswer(http.StatusOK, t), nil
 }
 
 type cancelTestplanIn struct {

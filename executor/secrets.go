@@ -99,16 +99,8 @@ func (e *Executor) checkSecret(s Secret, value string) error {
 		return errors.New("name: want 1 to 64 of letters, digits, dot, - and _, not beginning with a dot or -")
 	case len(value) < shortestSecret || len(value) > longestSecret:
 		return fmt.Errorf("value: want %d to %d bytes: another could not be masked in the log", shortestSecret, longestSecret)
-	case s.Groups != nil && len(s.Groups) == 0: // JSON would make all of none
-		return errors.New("groups: is empty: name at least one, or leave it out for all")
 	}
-	inv := e.cfg.Inventory()
-	for _, g := range s.Groups {
-		if _, ok := inv.Group(g); !ok {
-			return fmt.Errorf("group %q: no such group (see: tfwctl groups)", g)
-		}
-	}
-	return nil
+	return e.checkGroups(s.Groups)
 }
 
 func secretName(name string) bool {

@@ -100,13 +100,19 @@ func (e *Executor) checkToken(t Token) error {
 		return fmt.Errorf("name: want 1 to 64 printable characters")
 	case !slices.Contains([]Role{Viewer, Operator, Admin}, t.Role):
 		return fmt.Errorf("role %q: want viewer, operator or admin", t.Role)
-	case t.Groups != nil && len(t.Groups) == 0: // JSON would make all of none
-		return fmt.Errorf("groups: is empty: name at least one, or leave it out for all")
 	case !t.Expires.IsZero() && t.Expires.Before(time.Now()):
 		return fmt.Errorf("expires: is in the past")
 	}
+	return e.checkGroups(t.Groups)
+}
+
+// checkGroups looks at the groups that a token or a secret is for; nil is all of them.
+func (e *Executor) checkGroups(groups []string) error {
+	if groups != nil && len(groups) == 0 { // JSON would make all of none
+		return errors.New("groups: is empty: name at least one, or leave it out for all")
+	}
 	inv := e.cfg.Inventory()
-	for _, g := range t.Groups {
+	for _, g := range groups {
 		if _, ok := inv.Group(g); !ok {
 			return fmt.Errorf("group %q: no such group (see: tfwctl groups)", g)
 		}
