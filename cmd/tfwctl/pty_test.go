@@ -35,6 +35,7 @@ func newDesk(t *testing.T, lab *executortest.Lab) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
+	t.Cleanup(func() { tellRaces(t, home) }) // on a screen they cannot be read
 	d := &desk{lab: lab, home: home}
 	inv := filepath.Join(home, "inventory.yaml")
 	if err := os.WriteFile(inv, inventoryOf(lab), 0o600); err != nil {
@@ -57,9 +58,22 @@ func newDesk(t *testing.T, lab *executortest.Lab) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "XDG_CONFIG_HOME="+home, "GORACE=atexit_sleep_ms=0", "TERM=xterm",
+	d.env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "XDG_CONFIG_HOME="+home, "GORACE=atexit_sleep_ms=0 log_path="+filepath.Join(home, "race"), "TERM=xterm",
 		"NO_COLOR=", "TFW_SERVER="+d.c.URL(), "TFW_TOKEN="+strings.TrimSpace(string(token)))
 	return d
+}
+
+// tellRaces shows what the race detector found in programs that were started in home.
+func tellRaces(t *testing.T, home string) {
+	t.Helper()
+	reports, err := filepath.Glob(filepath.Join(home, "race.*"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, name := range reports {
+		report, err := os.ReadFile(name)
+		t.Errorf("%s (%v)", report, err)
+	}
 }
 
 // tfwctl makes a command; it runs nothing yet.

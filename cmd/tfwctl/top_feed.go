@@ -163,14 +163,14 @@ func (f *topFeed) followLog(ctx context.Context) {
 			now, after, idle = w, 0, 0
 		}
 		if now.run != "" {
-			n := 0
+			n, w := 0, now // the update runs later, beside this loop: it must not see now change
 			f.once(ctx, func(ctx context.Context) (func(*topModel), error) {
-				page, err := f.readLog(ctx, now, after)
+				page, err := f.readLog(ctx, w, after)
 				n = len(page.entries)
 				if n > 0 {
 					after = page.entries[n-1].Seq
 				}
-				return func(m *topModel) { m.addLog(now, page) }, err
+				return func(m *topModel) { m.addLog(w, page) }, err
 			})
 			if idle++; n > 0 {
 				idle = 0
