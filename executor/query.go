@@ -19,6 +19,12 @@ func (e *Executor) inventory(p Principal) *inventory.Inventory {
 	return inv.Restrict(p.Sees)
 }
 
+// Snapshot is what a [Executor.Select] of the principal goes by at this moment: the inventory with the
+// operators' states, and what is on record of a host's facts (nil: never asked).
+func (e *Executor) Snapshot(p Principal) (inv *inventory.Inventory, facts func(host string) map[string]any) {
+	return e.inventory(p), e.facts
+}
+
 // Select resolves a target as a run of the principal would: the preview of --dry-run.
 func (e *Executor) Select(_ context.Context, p Principal, q inventory.Query) (inventory.Selection, error) {
 	q.Facts = e.facts

@@ -47,7 +47,9 @@ func (w *walking) choose() (map[string][]*inventory.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	world := World{Inventory: w.inv}
+	var world World
+	world.Inventory, world.Facts = w.e.cfg.Executor.Snapshot(w.r.Principal) // hosts may have come back since
+	w.inv = world.Inventory
 	taken := map[string]bool{}
 	chosen := map[string][]*inventory.Host{}
 	roles := slices.Clone(w.plan.Roles)

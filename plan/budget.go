@@ -55,21 +55,21 @@ func isNumber(n ast.Node) bool {
 }
 
 // newBound makes the function for one evaluation.
-func newBound() func(any) (any, error) {
+func newBound(limit time.Duration) func(any) (any, error) {
 	turns, begin := 0, time.Now()
 	return func(v any) (any, error) {
 		if turns++; turns > maxExprTurns {
-			return nil, fmt.Errorf("goes round more than %d times", maxExprTurns)
+			return nil, &tooMuch{text: fmt.Sprintf("goes round more than %d times", maxExprTurns)}
 		}
-		if turns%64 == 0 && time.Since(begin) > maxExprTime {
-			return nil, fmt.Errorf("takes longer than %s", maxExprTime)
+		if turns%64 == 0 && time.Since(begin) > limit {
+			return nil, &tooMuch{text: fmt.Sprintf("takes longer than %s", limit)}
 		}
 		switch v := v.(type) {
 		case string:
 			return v, fits(len(v))
 		case []any:
 			if len(v) > maxExprList {
-				return nil, fmt.Errorf("a list grows beyond %d values", maxExprList)
+				return nil, &tooMuch{text: fmt.Sprintf("a list grows beyond %d values", maxExprList)}
 			}
 		}
 		return v, nil
@@ -78,7 +78,7 @@ func newBound() func(any) (any, error) {
 
 func fits(bytes int) error {
 	if bytes > maxText {
-		return fmt.Errorf("a text grows beyond %d bytes", maxText)
+		return &tooMuch{text: fmt.Sprintf("a text grows beyond %d bytes", maxText)}
 	}
 	return nil
 }
@@ -110,6 +110,8 @@ func boundedFunctions() []expr.Option {
 			}
 			return joinTexts(p[0], glue)
 		}, new(func(any) string), new(func(any, string) string)),
+		expr.DisableBuiltin("uniq"), expr.Function("uniq", func(p ...any) (any, error) { return uniq(p[0]) }, new(func(any) []any)),
+		expr.DisableBuiltin("now"), // a plan is walked again after a restart: see scope
 		expr.Function("fromJSON", func(p ...any) (any, error) {
 			var v any
 			err := json.Unmarshal([]byte(p[0].(string)), &v)
@@ -145,6 +147,27 @@ func joinTexts(list any, glue string) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// uniq keeps the first of values that are equal; the library's compares each with each.
+func uniq(list any) ([]any, error) {
+	v := reflect.ValueOf(list)
+	if v.Kind() != reflect.Slice {
+		return nil, fmt.Errorf("uniq: want a list, got %T", list)
+	}
+	out, seen := []any{}, map[string]bool{}
+	for i := range v.Len() {
+		one := v.Index(i).Interface()
+		key, err := json.Marshal(one) // 1 and 1.0 are the same
+		if err != nil {
+			return nil, fmt.Errorf("uniq: value %d: %w", i, err)
+		}
+		if !seen[string(key)] {
+			seen[string(key)] = true
+			out = append(out, one)
+		}
+	}
+	return out, nil
 }
 
 // weigh takes the size of a value off what is left and reports whether it fits: one text may stand in it many times.

@@ -82,6 +82,27 @@ func (m *Matrix) agrees(row, extra map[string]any) bool {
 	return named
 }
 
+// largest gives of each axis the value that makes most of an expression.
+func (m *Matrix) largest() map[string]any {
+	out, worst := map[string]any{}, map[string]*extent{}
+	see := func(name string, v any) {
+		if x := larger(worst[name], extentOf(v)); x != worst[name] {
+			worst[name], out[name] = x, v
+		}
+	}
+	for _, a := range m.Axes {
+		for _, v := range a.Values {
+			see(a.Name, v)
+		}
+	}
+	for _, row := range m.Include {
+		for name, v := range row {
+			see(name, v)
+		}
+	}
+	return out
+}
+
 // excluded reports whether a row of exclude fits: its keys are axes or host.PATH.
 func (m *Matrix) excluded(values map[string]any, h *inventory.Host) bool {
 	for _, row := range m.Exclude {

@@ -72,6 +72,7 @@ func (p *Plan) check(w World, given map[string]any, depth int, partial bool) err
 			c.role(role)
 		}
 	}
+	c.bombs()
 	for _, s := range p.all() {
 		if s.Nested != "" {
 			c.nested(s, depth)
@@ -297,6 +298,49 @@ func (p *Plan) blank(v value) value {
 		return out
 	}
 	return v
+}
+
+// bombs refuses expressions that would go on for ever, or fill the memory.
+func (c *checker) bombs() {
+	patience := checkPatience
+	env := scope{"params": c.p.shown(c.params), "env": anyMap(c.p.Env)}
+	look := func(at *yaml.Node, x *expression, offset int, env scope) {
+		if over := x.measure(env, &patience); over != nil {
+			c.errorAt(at, offset+over.column, "make its lists and texts smaller, or work it out on a host", "the expression cannot be evaluated: %s", over.text)
+		}
+	}
+	in := func(v value, env scope) {
+		walk(v, "", func(_ string, t *template) {
+			for _, part := range t.parts {
+				if part.expr != nil {
+					look(t.at, part.expr, part.offset, env)
+				}
+			}
+		})
+	}
+	for _, role := range c.p.Roles {
+		in(role.Count, env)
+	}
+	for _, s := range c.p.all() {
+		around := env
+		if s.Matrix != nil {
+			around = scope{"params": env["params"], "env": env["env"], "matrix": s.Matrix.largest()}
+		}
+		if in(s.With, around); s.When != nil {
+			look(s.whenAt, s.When, s.whenOffset, env)
+		}
+	}
+	for _, o := range c.p.outputs {
+		in(o.value, env)
+	}
+}
+
+func anyMap(texts map[string]string) map[string]any {
+	out := make(map[string]any, len(texts))
+	for k, v := range texts {
+		out[k] = v
+	}
+	return out
 }
 
 // parameterErrors takes a joined error apart.

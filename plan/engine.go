@@ -72,20 +72,12 @@ func (e *Engine) Check(p executor.Principal, s Submission) (*Plan, error) {
 	if s.File == "" {
 		s.File = "plan"
 	}
-	w := World{Plugins: e.cfg.Plugins, Inventory: e.view(p), Files: map[string][]byte{}}
+	w := World{Plugins: e.cfg.Plugins, Files: map[string][]byte{}}
+	w.Inventory, w.Facts = e.cfg.Executor.Snapshot(p)
 	for name, text := range s.Files {
 		w.Files[name] = []byte(text)
 	}
 	return ParseAndCheck(s.File, []byte(s.Plan), w, s.Parameters)
-}
-
-// view is the inventory as the principal sees it.
-func (e *Engine) view(p executor.Principal) *inventory.Inventory {
-	inv := e.cfg.Inventory()
-	if p.Groups == nil {
-		return inv
-	}
-	return inv.Restrict(p.Sees)
 }
 
 // Submit checks a plan, stores it and starts it. With an IdempotencyKey seen before the first test plan is returned.

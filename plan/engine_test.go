@@ -175,11 +175,25 @@ func (work) Methods() []plugins.Method {
 	}), plugins.Do("report", "run one command and report cases", report)}
 }
 
+// asked stands for the plugin whose outputs are a host's facts: d2 is of another kind.
+type asked struct{}
+
+func (asked) Name() string    { return "linux_system" }
+func (asked) Summary() string { return "tells what a host is" }
+func (asked) Methods() []plugins.Method {
+	return []plugins.Method{plugins.Do("system_information", "tell", func(ctx context.Context, r plugins.Remote, _ struct{}) (map[string]string, error) {
+		if _, err := r.Run(ctx, plugins.Command{Shell: "say hello"}); err != nil {
+			return nil, err
+		}
+		return map[string]string{"arch": map[bool]string{true: "arm64", false: "amd64"}[r.Host().Name == "d2"]}, nil
+	})}
+}
+
 const file = `
 version: 1
 groups:
   builders: {plugins: [work], hosts: {b1: {}}}
-  duts: {plugins: [work], vars: {board: imx8}, hosts: {"d[1-4]": {}}}
+  duts: {plugins: [work, linux_system], vars: {board: imx8}, hosts: {"d[1-4]": {}}}
   alone: {plugins: [work], isolation: exclusive, hosts: {x1: {}}}
 `
 
@@ -206,7 +220,7 @@ func newLab(t *testing.T) *lab {
 }
 
 func (l *lab) start(store executor.Store) {
-	reg, err := plugins.NewRegistry(work{})
+	reg, err := plugins.NewRegistry(work{}, asked{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -465,7 +479,7 @@ func TestKilledController(t *testing.T) {
 
 // startDying starts a controller that may die while it starts.
 func (l *lab) startDying(m *mortal) {
-	reg, _ := plugins.NewRegistry(work{})
+	reg, _ := plugins.NewRegistry(work{}, asked{})
 	inv := func() *inventory.Inventory { return l.inv }
 	l.ex, _ = executor.New(executor.Config{Store: m, Transport: l.hosts, Plugins: reg, Inventory: inv})
 	l.Engine = plan.New(plan.Config{Executor: l.ex, Store: m, Plugins: reg, Inventory: inv})
@@ -479,5 +493,33 @@ func (l *lab) untilDead(m *mortal, p *plan.TestPlan) {
 		if got, err := l.TestPlan(l.t.Context(), me, p.ID); err == nil && got.State == executor.Done {
 			return
 		}
+	}
+}
+
+// Roles are filled by what hosts have told of themselves and by what operators say of them, as targets of runs are.
+func TestRolesGoByFactsAndStates(t *testing.T) {
+	l := newLab(t)
+	text := "name: t\nhosts: {d: {target: duts, where: \"facts.arch == 'arm64'\"}, o: {target: duts, count: 1}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: say a}}\n  b: {uses: work.do, on: o, with: {do: say b}}\n"
+	if _, err := l.Check(me, plan.Submission{Plan: text}); err == nil || !strings.Contains(err.Error(), `role "d"`) {
+		t.Errorf("nobody was asked yet: %v", err)
+	}
+	run, err := l.ex.Submit(t.Context(), me, executor.Request{Plugin: "linux_system", Method: "system_information", Target: "duts"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run, err = l.ex.Wait(t.Context(), me, string(run.ID)); err != nil || run.Verdict != executor.Passed {
+		t.Fatalf("%v %+v", err, run)
+	}
+	if _, err := l.ex.SetState(t.Context(), me, "d1", inventory.Maintenance, "eth1 dead"); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.wait(l.submit(text, nil)); got.Verdict != executor.Passed || fmt.Sprint(got.Hosts) != "map[d:[d2] o:[d3]]" {
+		t.Errorf("%s %v: %s", got.Verdict, got.Hosts, reasons(got))
+	}
+	if _, err := l.ex.SetState(t.Context(), me, "d2", inventory.Maintenance, "no power"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Check(me, plan.Submission{Plan: text}); err == nil || !strings.Contains(err.Error(), `role "d": none of its hosts is active: d2`) {
+		t.Errorf("%v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -28,8 +29,11 @@ type scope map[string]any
 type expression struct {
 	text    string
 	program *vm.Program
+	tree    ast.Node
 	refs    []reference
 	calls   map[string]bool // names of the functions it calls
+	names   map[string]bool // what it mentions: params, steps, its own variables
+	lets    map[string]bool // its own variables
 }
 
 // reference is a mention of steps.X, params.X ...: of is "steps", name is X, then is what follows, "verdict".
@@ -43,7 +47,8 @@ var status = []string{"success", "failure", "always", "cancelled"}
 // shape is the scope with nothing in it, for the type checker.
 func shape() scope {
 	no := func() bool { return false }
-	s := scope{boundName: newBound(), "env": map[string]any{}, "success": no, "failure": no, "always": no, "cancelled": no}
+	s := scope{boundName: newBound(maxExprTime), "env": map[string]any{}, "success": no, "failure": no, "always": no, "cancelled": no,
+		"now": func() time.Time { return time.Time{} }}
 	for _, name := range []string{"params", "hosts", "steps", "matrix", "host", "run"} {
 		s[name] = map[string]any{}
 	}
@@ -69,7 +74,7 @@ func compile(text string) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &expression{text: text, program: program, calls: map[string]bool{}}
+	x := &expression{text: text, program: program, tree: tree.Node, calls: map[string]bool{}, names: map[string]bool{}, lets: map[string]bool{}}
 	ast.Walk(&tree.Node, x)
 	return x, nil
 }
@@ -81,6 +86,10 @@ func (x *expression) Visit(node *ast.Node) {
 		if id, ok := n.Callee.(*ast.IdentifierNode); ok {
 			x.calls[id.Value] = true
 		}
+	case *ast.VariableDeclaratorNode:
+		x.lets[n.Name] = true
+	case *ast.IdentifierNode:
+		x.names[n.Value] = true
 	case *ast.MemberNode:
 		x.member(n)
 	}
@@ -110,16 +119,28 @@ func (x *expression) member(n *ast.MemberNode) {
 
 // eval evaluates within the budget.
 func (x *expression) eval(env scope) (any, error) {
-	full := shape()
-	maps.Copy(full, env)
-	machine := &vm.VM{MemoryBudget: maxExprMemory}
-	got, err := machine.Run(x.program, map[string]any(full))
+	got, err := x.run(env, maxExprTime)
 	if err != nil {
 		_, text := exprError(err)
 		return nil, fmt.Errorf("${{%s}}: %s", x.text, text)
 	}
+	return got, nil
+}
+
+func (x *expression) run(env scope, limit time.Duration) (any, error) {
+	full := shape()
+	full[boundName] = newBound(limit)
+	maps.Copy(full, env)
+	machine := &vm.VM{MemoryBudget: maxExprMemory}
+	got, err := machine.Run(x.program, map[string]any(full))
+	if err != nil {
+		if _, text := exprError(err); strings.HasPrefix(text, "memory budget exceeded") { // the library's own
+			return nil, &tooMuch{text: fmt.Sprintf("makes more than %d values", maxExprMemory)}
+		}
+		return nil, err
+	}
 	if left := maxExprData; !weigh(got, &left) {
-		return nil, fmt.Errorf("${{%s}}: gives more than %d bytes", x.text, maxExprData)
+		return nil, &tooMuch{text: fmt.Sprintf("gives more than %d bytes", maxExprData)}
 	}
 	return got, nil
 }

@@ -42,7 +42,8 @@ func (s *stopped) Error() string { return s.reason }
 var errDrain = errors.New("the controller is shutting down")
 
 func newWalk(e *Engine, r record, p *Plan) *walking {
-	w := &walking{e: e, plan: p, r: r, inv: e.view(r.Principal), done: make(chan struct{}), steps: map[string]*stepWalk{}}
+	w := &walking{e: e, plan: p, r: r, done: make(chan struct{}), steps: map[string]*stepWalk{}}
+	w.inv, _ = e.cfg.Executor.Snapshot(r.Principal)
 	w.ctx, w.cancel = context.WithCancelCause(context.Background())
 	for i, s := range p.all() {
 		w.steps[s.Name] = newStepWalk(w, s, i)
@@ -264,11 +265,8 @@ func (w *walking) scope(s *Step, values map[string]any, h *inventory.Host) scope
 		}
 		hosts[role] = all
 	}
-	env := map[string]any{}
-	for k, v := range w.plan.Env {
-		env[k] = v
-	}
-	sc := scope{"params": w.plan.shown(w.r.Parameters), "steps": steps, "hosts": hosts, "env": env,
+	sc := scope{"params": w.plan.shown(w.r.Parameters), "steps": steps, "hosts": hosts, "env": anyMap(w.plan.Env),
+		"now": func() time.Time { return w.r.Created }, // the same at every walk
 		"run": map[string]any{"id": w.r.ID, "name": w.r.Name, "by": w.r.By}}
 	if values != nil {
 		sc["matrix"] = values
