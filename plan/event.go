@@ -40,6 +40,7 @@ type Follower struct {
 	plans map[string]*followed // by the steps around them, "" for the one asked for
 	runs  map[executor.RunID]*followedRun
 	held  []heldEvent // ends that wait for the output before them
+	found []Event     // by a look that was cut short
 	ended bool
 	read  time.Time // when plans were last read
 }
@@ -97,14 +98,20 @@ func (f *Follower) Next(ctx context.Context) ([]Event, error) {
 
 // look reads what rang.
 func (f *Follower) look(ctx context.Context) (events []Event, err error) {
+	events, f.found = f.found, nil
+	defer func() {
+		if err != nil { // what was found before it is for the next call
+			f.found, events = events, nil
+		}
+	}()
 	for _, within := range keysOf(f.plans) {
 		if err := f.lookAt(ctx, within, &events); err != nil {
-			return nil, err
+			return events, err
 		}
 	}
 	more, err := f.readLogs(ctx, &events)
 	if err != nil {
-		return nil, err
+		return events, err
 	}
 	f.letGo(&events)
 	top := f.plans[""]
@@ -138,9 +145,11 @@ func (f *Follower) lookAt(ctx context.Context, within string, events *[]Event) e
 			return ctx.Err()
 		}
 	}
-	p.bell = f.e.Changed(p.id) // before looking
+	ctx = context.WithoutCancel(ctx) // half a look would lose the bell
+	p.bell = f.e.Changed(p.id)       // before looking
 	t, err := f.e.TestPlan(ctx, f.p, p.id)
 	if err != nil {
+		p.bell = nil
 		return err
 	}
 	f.read = time.Now()
@@ -149,7 +158,7 @@ func (f *Follower) lookAt(ctx context.Context, within string, events *[]Event) e
 		shown := head
 		*events = append(*events, Event{Type: "plan", Step: trimSlash(within), State: head.State, Verdict: head.Verdict, Reason: t.Reason, Plan: &shown})
 	}
-	p.head, p.done = head, head.State == executor.Done
+	p.head = head
 	for i := range t.Steps {
 		if i >= len(p.steps) {
 			p.steps = append(p.steps, StepState{})
@@ -159,6 +168,7 @@ func (f *Follower) lookAt(ctx context.Context, within string, events *[]Event) e
 		}
 		p.steps[i] = t.Steps[i]
 	}
+	p.done = head.State == executor.Done
 	return nil
 }
 
@@ -274,10 +284,11 @@ func (f *Follower) readLogs(ctx context.Context, events *[]Event) (more bool, er
 	}
 	var entries []executor.Entry
 	for _, r := range due {
-		r.bell = f.e.cfg.Executor.Changed(r.id) // before looking
-		page, err := f.e.cfg.Executor.Log(ctx, f.p, executor.LogQuery{Run: r.id, After: r.after, Bytes: max(4<<10, followBytes/len(due))})
-		if err != nil && !errors.Is(err, executor.ErrNotFound) {
-			return false, err
+		r.bell, r.dirty = f.e.cfg.Executor.Changed(r.id), true // before looking
+		page, failed := f.e.cfg.Executor.Log(context.WithoutCancel(ctx), f.p, executor.LogQuery{Run: r.id, After: r.after, Bytes: max(4<<10, followBytes/len(due))})
+		if failed != nil && !errors.Is(failed, executor.ErrNotFound) {
+			err = failed
+			break
 		}
 		r.after, r.dirty = max(r.after, page.Next), page.More
 		entries = append(entries, page.Entries...)
@@ -291,7 +302,7 @@ func (f *Follower) readLogs(ctx context.Context, events *[]Event) (more bool, er
 		r := f.runs[entries[i].Run]
 		*events = append(*events, Event{Type: "output", Step: r.step, Cell: r.cell, Host: entries[i].Host, Entry: &entries[i]})
 	}
-	return more, nil
+	return more, err
 }
 
 // sleep waits for the next bell.
