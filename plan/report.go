@@ -52,17 +52,23 @@ func reportText(s string) string {
 	return b.String()
 }
 
-// escapeLength is that of a terminal's control sequence (ECMA-48, CSI) at the beginning of s, or 0.
+// escapeLength is that of a terminal's sequence (ECMA-48: CSI, or a string such as a title) at the beginning of s, or 0.
 func escapeLength(s string) int {
-	if !strings.HasPrefix(s, "\x1b[") {
-		return 0
-	}
-	for i := 2; i < len(s) && i < 64; i++ {
-		if s[i] >= 0x40 && s[i] <= 0x7e {
-			return i + 1
+	switch {
+	case strings.HasPrefix(s, "\x1b["):
+		for i := 2; i < len(s) && i < 64 && s[i] >= 0x20; i++ {
+			if s[i] >= 0x40 && s[i] <= 0x7e {
+				return i + 1
+			}
 		}
-		if s[i] < 0x20 {
-			return 0
+	case strings.HasPrefix(s, "\x1b]"):
+		for i := 2; i < len(s) && i < 1024 && s[i] != '\n'; i++ {
+			if s[i] == '\a' {
+				return i + 1
+			}
+			if strings.HasPrefix(s[i:], "\x1b\\") {
+				return i + 2
+			}
 		}
 	}
 	return 0

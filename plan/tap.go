@@ -95,7 +95,7 @@ func diagnostics(b []byte, r Row) []byte {
 	if len(r.Measurements) > 0 {
 		b = append(b, "  measurements:\n"...)
 		for _, m := range r.Measurements {
-			b = fmt.Appendf(b, "    - {name: %s, value: %s, unit: %s}\n", quotedYAML(m.Name), strconv.FormatFloat(m.Value, 'g', -1, 64), quotedYAML(m.Unit))
+			b = fmt.Appendf(b, "    - name: %s\n      value: %s\n      unit: %s\n", quotedYAML(m.Name), strconv.FormatFloat(m.Value, 'g', -1, 64), quotedYAML(m.Unit))
 		}
 	}
 	if r.Output != "" {
@@ -104,7 +104,13 @@ func diagnostics(b []byte, r Row) []byte {
 	return append(b, "  ...\n"...)
 }
 
+// maxTAPText bounds one text: perl's reader gives up the whole stream at 64 KiB.
+const maxTAPText = 32 << 10
+
 // quotedYAML is a double-quoted scalar of YAML 1.2 (7.3.1) on one line.
 func quotedYAML(s string) string {
+	if len(s) > maxTAPText {
+		s = s[:maxTAPText] + "..."
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`, "\u2028", `\L`, "\u2029", `\P`).Replace(reportText(s)) + `"`
 }
