@@ -55,6 +55,20 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// What needs somebody's attention is told, and runs are taken all the same.
+func TestReadyTellsThatTheClockIsNotTrusted(t *testing.T) {
+	l := newLab(t)
+	if a := l.ask(t, "GET", "/readyz", "", nil...); a.status != 200 || strings.Contains(string(a.body), "clock") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	l.mu.Lock()
+	l.doubt = "it was set forward by 1h0m0s"
+	l.mu.Unlock()
+	if a := l.ask(t, "GET", "/readyz", "", nil...); a.status != 200 || !strings.Contains(string(a.body), "is not trusted, nothing is dropped for its age: it was set forward by 1h0m0s") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // Without tokens a browser must not be the way in.
 func TestOtherSitesAreRefused(t *testing.T) {
 	l := newLab(t)

@@ -37,6 +37,7 @@ type fake struct {
 	draining  bool
 	fail      error // of the next call to Runs
 	logReads  int
+	doubt     string // of the clock
 }
 
 type shellParams struct {
@@ -424,4 +425,10 @@ func jsonOf(t testing.TB, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func (f *fake) ClockDoubt() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.doubt
 }

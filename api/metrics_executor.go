@@ -30,6 +30,8 @@ func (m *metrics) meter(e Executor) error {
 		counter("tfw_reattached_total", "Commands re-attached after a lost connection or a restart.", func() float64 { return float64(from.Counts().Reconnects) }),
 		counter("tfw_away_seconds_total", "Time between the loss of a command and its being followed again.", func() float64 { return from.Counts().AwaySeconds }),
 		counter("tfw_stalled_total", "Commands stopped because their host's disk or spool was full.", func() float64 { return float64(from.Counts().Stalls) }),
+		counter("tfw_clock_jumps_total", "Jumps of the controller's wall clock.", func() float64 { return float64(from.Counts().ClockJumps) }),
+		gauge("tfw_clock_doubted", "1 while the wall clock is not trusted and nothing is dropped for its age.", func() float64 { return float64(from.Counts().ClockDoubted) }),
 		gauge("tfw_stray_processes", "Processes that ended runs left running on hosts, when it was looked last.", func() float64 { return float64(from.Counts().Strays) }),
 		gauge("tfw_ssh_connections", "SSH connections in the pool.", func() float64 { return float64(from.Pool().Connections) }),
 		gauge("tfw_ssh_sessions", "Sessions in use on them.", func() float64 { return float64(from.Pool().Sessions) }),

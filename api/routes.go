@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -33,6 +34,18 @@ func (s *Server) routes() {
 	s.docRoutes()
 }
 
+// attention says what somebody should look at although runs are taken.
+func (s *Server) attention() string {
+	var all []string
+	if s.cfg.Inventory != nil && s.cfg.Inventory().Problem != "" {
+		all = append(all, "the last edit of the inventory was not taken, the last good one is in use (see: tfwctl inventory status)")
+	}
+	if e, ok := s.cfg.Executor.(interface{ ClockDoubt() string }); ok && e.ClockDoubt() != "" {
+		all = append(all, "the controller's clock is not trusted, nothing is dropped for its age: "+e.ClockDoubt()+" (see: docs/durable.md)")
+	}
+	return strings.Join(all, "; ")
+}
+
 // controllerRoutes are about the controller itself. Those outside of /v2.1 need no token.
 func (s *Server) controllerRoutes() {
 	type versionOut struct{ Body Version }
@@ -60,9 +73,7 @@ func (s *Server) controllerRoutes() {
 			out := &healthOut{}
 			out.Body.Status = "ok"
 			if ready {
-				if s.cfg.Inventory != nil && s.cfg.Inventory().Problem != "" {
-					out.Body.Detail = "the last edit of the inventory was not taken, the last good one is in use (see: tfwctl inventory status)"
-				}
+				out.Body.Detail = s.attention()
 				return out, s.ready()
 			}
 			return out, nil

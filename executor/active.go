@@ -43,6 +43,7 @@ type part struct {
 	result   HostResult
 	ops      []opRecord // recorded by an earlier process, by ordinal
 	revived  bool       // an earlier process had it
+	waiting  time.Time  // since when it waits for its host, where that has an end
 	place    *tenant    // its place on the host, when an earlier process began it
 }
 
@@ -52,7 +53,7 @@ type setting struct {
 }
 
 func (p *part) record() resultRecord {
-	return resultRecord{HostResult: p.result, Settings: p.settings}
+	return resultRecord{HostResult: p.result, Settings: p.settings, Waiting: p.waiting}
 }
 
 // newActive takes the snapshot of the hosts that the run keeps.
@@ -212,5 +213,3 @@ func (a *active) halted() string {
 	defer a.mu.Unlock()
 	return a.halt
 }
-
-func now() time.Time { return time.Now().UTC() }

@@ -65,7 +65,7 @@ func (e *Executor) settled(a *active, p *part) bool {
 // perform calls the method and turns what it says into the host's result.
 func (e *Executor) perform(a *active, p *part) {
 	if p.result.Started.IsZero() {
-		p.result.Started = now()
+		p.result.Started = e.now()
 	}
 	r := &remote{e: e, a: a, p: p}
 	defer r.release()
@@ -94,7 +94,7 @@ func (e *Executor) perform(a *active, p *part) {
 
 // conclude stores a host's result together with the end of its last operation.
 func (e *Executor) conclude(a *active, p *part, r *remote) {
-	p.result.Finished = now()
+	p.result.Finished = e.now()
 	err := e.persist(a, func(tx Tx) error {
 		if r != nil {
 			if err := errors.Join(r.flush(tx), r.learn(tx)); err != nil {

@@ -43,7 +43,7 @@ func (e *Executor) audit(tx Tx, p Principal, entry AuditEntry) error {
 		return err
 	}
 	prev, _ := tx.Get(tableAuditHead, "hash")
-	entry.Seq, entry.Time, entry.Who, entry.Source, entry.Request, entry.Prev = seq, now(), p.Name, p.Source, p.Request, string(prev)
+	entry.Seq, entry.Time, entry.Who, entry.Source, entry.Request, entry.Prev = seq, e.now(), p.Name, p.Source, p.Request, string(prev)
 	if entry.Hash, err = entry.sum(); err != nil {
 		return err
 	}

@@ -19,8 +19,11 @@ type desk struct {
 	tenants map[string][]*tenant
 	queue   []*tenant // those who wait for a host
 	seq     uint64
+	clock   *clock
 	changed []*Lease      // altered by settle, not stored yet
 	woken   chan struct{} // closed when the keeper has to look again
+
+	moved, movedStored time.Duration // as much of the clock's leaps as the ends of leases have followed
 
 	shut   map[string]string // hosts that take no new work, and why: "in maintenance: eth1 dead"
 	limits func() []Limit    // of the policy in force
@@ -45,8 +48,8 @@ type tenant struct {
 	enter     chan struct{}             // closed when it may go in
 }
 
-func newDesk() *desk {
-	return &desk{leases: map[string]*Lease{}, tenants: map[string][]*tenant{}, woken: make(chan struct{}), limits: func() []Limit { return nil }}
+func newDesk(c *clock) *desk {
+	return &desk{clock: c, leases: map[string]*Lease{}, tenants: map[string][]*tenant{}, woken: make(chan struct{}), limits: func() []Limit { return nil }}
 }
 
 func (d *desk) add(l *Lease) { d.leases[l.ID] = l }
@@ -55,6 +58,27 @@ func (d *desk) add(l *Lease) { d.leases[l.ID] = l }
 func (d *desk) drop(id string) {
 	delete(d.leases, id)
 	d.changed = slices.DeleteFunc(d.changed, func(l *Lease) bool { return l.ID == id })
+}
+
+// follow moves what was agreed on along when the clock leaps: a lease is for a time, not until a date.
+func (d *desk) follow() {
+	by := d.clock.leaps() - d.moved
+	if by == 0 {
+		return
+	}
+	d.moved += by
+	for _, l := range d.leases {
+		for _, end := range []*time.Time{&l.Expires, &l.Deadline} {
+			if !end.IsZero() {
+				*end = end.Add(by)
+			}
+		}
+	}
+	for _, t := range d.queue {
+		if !t.until.IsZero() {
+			t.until = t.until.Add(by)
+		}
+	}
 }
 
 // turn lets in who waits, and wakes the keeper. The desk is locked.
@@ -71,7 +95,9 @@ func (d *desk) wake() {
 
 // settle ends what is over and grants what is free, in order of priority, then
 // age. A waiting lease keeps its candidates from those behind it, so nobody starves.
-func (d *desk) settle(at time.Time) {
+func (d *desk) settle() {
+	d.follow()
+	at := d.clock.now()
 	for id, l := range d.leases {
 		switch {
 		case l.State == LeaseEnded: // by who has stored it
@@ -80,7 +106,7 @@ func (d *desk) settle(at time.Time) {
 		case l.State == LeaseHeld && !at.Before(l.Expires):
 			l.State, l.Ended, l.Over = LeaseEnded, "expired", l.Expires
 		case l.State == LeaseWaiting && !l.Deadline.IsZero() && !at.Before(l.Deadline):
-			l.State, l.Ended, l.Over = LeaseEnded, "was not free in time: "+d.why(l), at.UTC()
+			l.State, l.Ended, l.Over = LeaseEnded, "was not free in time: "+d.why(l), at
 		default:
 			continue
 		}
@@ -91,7 +117,7 @@ func (d *desk) settle(at time.Time) {
 	for _, l := range d.waiting() {
 		free := d.freeFor(l, claimed)
 		if want := l.wants(); len(free) >= want {
-			l.Hosts, l.State, l.Held, l.Expires = free[:want], LeaseHeld, at.UTC(), at.UTC().Add(time.Duration(l.For))
+			l.Hosts, l.State, l.Held, l.Expires = free[:want], LeaseHeld, at, at.Add(time.Duration(l.For))
 			d.changed = append(d.changed, l)
 			continue
 		}
@@ -139,7 +165,7 @@ func (d *desk) obstacle(l *Lease, host string) string {
 	}
 	for _, other := range d.leases {
 		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
-			return other.describe(l.sees)
+			return other.describe(d.clock.now(), l.sees)
 		}
 	}
 	for _, t := range d.tenants[host] {
@@ -162,12 +188,12 @@ func (d *desk) why(l *Lease) string {
 
 // describe names a lease to somebody else: its purpose only to who sees all of
 // its hosts, for it may tell of them.
-func (l *Lease) describe(sees func(hosts []string) bool) string {
+func (l *Lease) describe(now time.Time, sees func(hosts []string) bool) string {
 	s := "lease " + l.ID + " of " + l.Holder
 	if l.Purpose != "" && sees != nil && sees(l.Hosts) {
 		s += " (" + l.Purpose + ")"
 	}
-	return s + fmt.Sprintf(", %s left", time.Until(l.Expires).Round(time.Second))
+	return s + fmt.Sprintf(", %s left", l.Expires.Sub(now).Round(time.Second))
 }
 
 // refusal says whose lease stands against a run on the host, or "". A run may
@@ -180,7 +206,7 @@ func (d *desk) refusal(t *tenant) string {
 		if l.Shared && !t.exclusive {
 			continue
 		}
-		return l.describe(t.sees)
+		return l.describe(d.clock.now(), t.sees)
 	}
 	return ""
 }
@@ -213,7 +239,7 @@ func (d *desk) admit() {
 			rest = append(rest, t)
 			continue
 		}
-		t.since = now()
+		t.since = d.clock.now()
 		d.tenants[t.host] = append(d.tenants[t.host], t)
 		c.enter(t)
 		close(t.enter)
@@ -323,9 +349,9 @@ func (d *desk) next(at time.Time) time.Duration {
 }
 
 // tenantOf makes the part's claim on its host.
-func tenantOf(a *active, p *part) *tenant {
+func (d *desk) tenantOf(a *active, p *part) *tenant {
 	o := a.options()
-	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, priority: o.Priority, at: a.run.Created, since: now(),
+	t := &tenant{run: a.run.ID, by: a.run.By, host: p.host.Name, priority: o.Priority, at: a.run.Created, since: d.clock.now(),
 		groups: p.host.Groups, anyway: o.IncludeMaintenance,
 		exclusive: a.method.Needs.Exclusive || p.host.Isolation == inventory.IsolationExclusive, enter: make(chan struct{})}
 	if p.host.Isolation == inventory.IsolationShared {

@@ -17,12 +17,13 @@ func (e *Executor) begin(a *active) error {
 		return fmt.Errorf("run %s stays queued: %w (the next tfwd takes it up)", a.run.ID, ErrDraining)
 	}
 	e.active[a.run.ID] = a
-	e.work.Go(func() { e.drive(a) })
+	slot := e.slots.join(a) // in the order of the calls
+	e.work.Go(func() { e.drive(a, slot) })
 	return nil
 }
 
 // drive takes a run from queued to done, or lets go of it when the executor drains.
-func (e *Executor) drive(a *active) {
+func (e *Executor) drive(a *active, slot *turn) {
 	defer close(a.done)
 	defer func() {
 		e.mu.Lock()
@@ -30,14 +31,14 @@ func (e *Executor) drive(a *active) {
 		e.mu.Unlock()
 		a.cancel(nil)
 	}()
-	if !e.queue(a) {
+	defer e.slots.leave(slot)
+	if !e.queue(a, slot) {
 		return
 	}
-	defer func() { <-e.slots }()
 	if e.start(a) != nil {
 		return
 	}
-	stopClock := a.clock()
+	stopClock := e.limit(a)
 	e.fanOut(a)
 	stopClock()
 	if a.complete() {
@@ -46,21 +47,21 @@ func (e *Executor) drive(a *active) {
 }
 
 // queue waits for a slot. A run that was cancelled in the queue goes on, to end every host with a result.
-func (e *Executor) queue(a *active) bool {
+func (e *Executor) queue(a *active, slot *turn) bool {
 	select {
-	case e.slots <- struct{}{}:
+	case <-slot.come:
 		return true
 	default:
 	}
 	select {
-	case e.slots <- struct{}{}:
+	case <-slot.come:
 		return true
 	case <-a.ctx.Done():
 		if errors.Is(context.Cause(a.ctx), errDrain) {
 			return false
 		}
 		select {
-		case e.slots <- struct{}{}:
+		case <-slot.come:
 			return true
 		case <-e.background.Done():
 			return false
@@ -72,7 +73,7 @@ func (e *Executor) queue(a *active) bool {
 func (e *Executor) start(a *active) error {
 	if a.run.Started.IsZero() {
 		a.mu.Lock()
-		a.run.State, a.run.Started = Running, now()
+		a.run.State, a.run.Started = Running, e.now()
 		a.mu.Unlock()
 	}
 	return e.persist(a, func(tx Tx) error { return a.store(tx) })
@@ -95,13 +96,13 @@ func (a *active) store(tx Tx) error {
 	return put(tx, tableRuns, string(a.run.ID), a.record())
 }
 
-// clock ends the run's context when its time is over, counted from its first start.
-func (a *active) clock() (stop func()) {
+// limit ends the run's context when its time is over, counted from its first start.
+func (e *Executor) limit(a *active) (stop func()) {
 	limit := time.Duration(a.options().Timeout)
 	if limit == 0 {
 		return func() {}
 	}
-	t := time.AfterFunc(time.Until(a.run.Started.Add(limit)), func() {
+	t := time.AfterFunc(limit-e.Since(a.run.Started), func() {
 		a.cancel(&stopError{verdict: TimedOut, code: "run_timeout", reason: fmt.Sprintf("the run took longer than %s", limit)})
 	})
 	return func() { t.Stop() }
@@ -174,7 +175,7 @@ func (a *active) judge(batch []*part) {
 // finish stores the run's end.
 func (e *Executor) finish(a *active) {
 	a.mu.Lock()
-	a.run.State, a.run.Finished = Done, now()
+	a.run.State, a.run.Finished = Done, e.now()
 	if a.run.Reason == "" {
 		a.run.Reason = stopReason(a.ctx)
 	}

@@ -16,9 +16,13 @@ func (e *Executor) occupy(a *active, p *part) (leave func(), err error) {
 	if p.place != nil {
 		return func() { e.desk.leave(p.place) }, nil
 	}
-	t := tenantOf(a, p)
-	if limit := time.Duration(a.options().QueueTimeout); limit > 0 {
-		t.until = t.since.Add(limit)
+	t := e.desk.tenantOf(a, p)
+	left := time.Duration(a.options().QueueTimeout)
+	if left > 0 {
+		if !p.waiting.IsZero() { // under an earlier process: its time goes on
+			left = max(1, left-e.Since(p.waiting))
+		}
+		t.until = t.since.Add(left)
 	}
 	e.desk.mu.Lock()
 	e.desk.seq++
@@ -34,7 +38,7 @@ func (e *Executor) occupy(a *active, p *part) (leave func(), err error) {
 	if before > 0 {
 		why = strings.TrimSpace(fmt.Sprintf("%s, %d before it in line", why, before))
 	}
-	if err := e.await(a, t, why); err != nil {
+	if err := e.await(a, p, t, why, left); err != nil {
 		leave()
 		return nil, err
 	}
@@ -50,15 +54,15 @@ func (e *Executor) resume(a *active) {
 		if len(p.ops) == 0 || p.result.Verdict != "" {
 			continue
 		}
-		p.place = tenantOf(a, p)
+		p.place = e.desk.tenantOf(a, p)
 		e.desk.seq++
 		p.place.seq = e.desk.seq
 		e.desk.tenants[p.place.host] = append(e.desk.tenants[p.place.host], p.place)
 	}
 }
 
-// await blocks until the tenant is let in, or until its time in the queue is over.
-func (e *Executor) await(a *active, t *tenant, why string) error {
+// await blocks until the tenant is let in, or until what is left of its time in the queue is over; 0 is no end.
+func (e *Executor) await(a *active, p *part, t *tenant, why string, left time.Duration) error {
 	select {
 	case <-t.enter:
 		return t.refused()
@@ -66,8 +70,14 @@ func (e *Executor) await(a *active, t *tenant, why string) error {
 	}
 	e.note(a, t.host, "waiting: "+why)
 	var over <-chan time.Time
-	if !t.until.IsZero() {
-		timer := time.NewTimer(time.Until(t.until))
+	if left > 0 {
+		if p.waiting.IsZero() {
+			p.waiting = t.since
+			if err := e.persist(a, func(tx Tx) error { return put(tx, tableResults, resultKey(a.run.ID, p.index), p.record()) }); err != nil {
+				return errDrain
+			}
+		}
+		timer := time.NewTimer(left)
 		defer timer.Stop()
 		over = timer.C
 	}
@@ -100,7 +110,7 @@ func (t *tenant) refused() error {
 
 // note appends an event to a host's log outside of any method.
 func (e *Executor) note(a *active, host, text string) {
-	entry := Entry{Time: now(), Run: a.run.ID, Host: host, Stream: Events, Data: []byte(text + "\n")}
+	entry := Entry{Time: e.now(), Run: a.run.ID, Host: host, Stream: Events, Data: []byte(text + "\n")}
 	if err := e.store.Append(context.WithoutCancel(a.ctx), entry); err != nil {
 		e.log.Warn("cannot store an event", "run", a.run.ID, "host", host, "event", text, "error", err)
 	}
@@ -110,7 +120,7 @@ func (e *Executor) note(a *active, host, text string) {
 func (e *Executor) unleased(p Principal, a *active) error {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
-	e.desk.settle(time.Now())
+	e.desk.settle()
 	if len(e.desk.changed) > 0 {
 		e.desk.wake()
 	}
@@ -125,7 +135,7 @@ func (e *Executor) unleased(p Principal, a *active) error {
 	var taken []string
 	who := ""
 	for _, part := range a.parts {
-		t := tenantOf(a, part)
+		t := e.desk.tenantOf(a, part)
 		t.sees = e.seesAll(p)
 		if w := e.desk.refusal(t); w != "" {
 			taken = append(taken, part.host.Name)

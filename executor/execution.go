@@ -161,7 +161,7 @@ func (x *execution) attach(dc DurableCommand) (End, error) {
 		return End{}, err
 	}
 	defer x.sync()()
-	dc.BootID, dc.Begun = x.op.BootID, x.op.Begun // a host that was booted since does not start it again
+	dc.BootID, dc.Begun = x.op.BootID, time.Now().Add(-x.r.e.Since(x.op.Begun)) // a host that was booted since does not start it again
 	end, err := x.run(x.ctx, dc, from, x.op.Started)
 	if err == nil {
 		err = x.sink.unveil(x.ctx)
@@ -278,7 +278,7 @@ func (x *execution) clock() (stop func()) {
 	if limit == 0 {
 		return func() {}
 	}
-	t := time.AfterFunc(time.Until(x.op.Begun.Add(limit)), func() {
+	t := time.AfterFunc(limit-x.r.e.Since(x.op.Begun), func() {
 		x.stop(&stopError{verdict: TimedOut, code: "command_timeout", reason: fmt.Sprintf("the command took longer than %s", limit)})
 	})
 	return func() { t.Stop() }

@@ -25,6 +25,7 @@ type Config struct {
 	Resolve   func(inventory.Secret) (string, error) // nil: env: and file: only, and secret: of Secrets
 	Secrets   Secrets                                // behind secret:NAME; nil: there are none
 	Policy    func() *Policy                         // the current one; nil: tokens have their own rights
+	Clock     func() time.Time                       // the wall clock; nil: time.Now
 
 	Parallel      int           // hosts of one run at a time; 0 is 256
 	MaxRuns       int           // runs at a time, the others stay queued; 0 is 1,000
@@ -42,7 +43,8 @@ type Executor struct {
 	store Store
 	log   *slog.Logger
 
-	slots chan struct{} // one for each run that may be under way
+	clock *clock
+	slots slots // one for each run that may be under way
 
 	mu       sync.Mutex
 	active   map[RunID]*active
@@ -72,10 +74,11 @@ func New(cfg Config) (*Executor, error) {
 		cfg:    cfg,
 		store:  cfg.Store,
 		log:    cfg.Log,
-		slots:  make(chan struct{}, cfg.MaxRuns),
+		clock:  newClock(cfg.Clock),
+		slots:  slots{all: cfg.MaxRuns},
 		active: map[RunID]*active{},
-		desk:   newDesk(),
 	}
+	e.desk = newDesk(e.clock)
 	e.desk.limits = func() []Limit {
 		if p := e.policy(); p != nil {
 			return p.Limits

@@ -74,7 +74,7 @@ func (e *Executor) storeHealth(ctx context.Context, hosts []*inventory.Host, fou
 			if _, err := get(tx, tableHealth, h.Name, &before); err != nil {
 				return err
 			}
-			if err := put(tx, tableHealth, h.Name, found[i].after(before)); err != nil {
+			if err := put(tx, tableHealth, h.Name, found[i].after(before, e.now())); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,7 @@ func (e *Executor) storeHealth(ctx context.Context, hosts []*inventory.Host, fou
 }
 
 // after is a probe's record with what it did not find out anew.
-func (h healthRecord) after(before healthRecord) healthRecord {
+func (h healthRecord) after(before healthRecord, now time.Time) healthRecord {
 	if h.Facts == nil {
 		h.Facts, h.FactsAt = before.Facts, before.FactsAt
 	}
@@ -91,7 +91,7 @@ func (h healthRecord) after(before healthRecord) healthRecord {
 		h.Seen, h.NotDurable = before.Seen, before.NotDurable
 	}
 	h.Strays = before.Strays
-	h.Probed = now()
+	h.Probed = now
 	return h
 }
 
@@ -110,12 +110,12 @@ func (e *Executor) probe(ctx context.Context, h *inventory.Host, facts bool) hea
 	if err != nil {
 		return healthRecord{Problem: reason(err)}
 	}
-	h2 := healthRecord{Reachable: true, Seen: now(), Latency: took}
+	h2 := healthRecord{Reachable: true, Seen: e.now(), Latency: took}
 	if seconds, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err == nil {
 		h2.Clock = clockOffset(time.Unix(seconds, 0), before.Add(took/2))
 	}
 	if facts && h.Has("linux_system") {
-		h2.Facts, h2.FactsAt = e.askFacts(ctx, conn, h), now()
+		h2.Facts, h2.FactsAt = e.askFacts(ctx, conn, h), e.now()
 	}
 	if _, err := e.reportStrays(ctx, conn, h.Name); err != nil {
 		e.log.Debug("strays not looked for", "host", h.Name, "error", err)

@@ -216,7 +216,7 @@ func (e *Executor) SetState(ctx context.Context, p Principal, target string, sta
 				}
 				continue
 			}
-			if err := put(tx, tableStates, h.Name, stateRecord{state, reason, p.Name, now()}); err != nil {
+			if err := put(tx, tableStates, h.Name, stateRecord{state, reason, p.Name, e.now()}); err != nil {
 				return err
 			}
 		}

@@ -73,7 +73,7 @@ func (u User) check() error {
 
 // Identify gives the principal that the policy makes of an identity now, or [ErrForbidden].
 func (e *Executor) Identify(id Identity, source string) (Principal, error) {
-	if !id.Expires.IsZero() && !time.Now().Before(id.Expires) {
+	if !id.Expires.IsZero() && !e.clock.trusted().Before(id.Expires) {
 		return Principal{}, fmt.Errorf("%s %s: %w: the proof has expired", id.Kind, id.Name, ErrForbidden)
 	}
 	policy := e.policy()
@@ -107,7 +107,7 @@ func (e *Executor) Login(ctx context.Context, id Identity, d time.Duration, sour
 		return "", Token{}, err
 	}
 	p.Request = request
-	t := Token{Name: p.Name, Role: p.Role, Groups: p.Groups, Login: id.Kind, Expires: now().Add(min(max(d, time.Minute), MaxLogin))}
+	t := Token{Name: p.Name, Role: p.Role, Groups: p.Groups, Login: id.Kind, Expires: e.now().Add(min(max(d, time.Minute), MaxLogin))}
 	return e.makeToken(ctx, p, t, &id, "login")
 }
 
@@ -123,7 +123,7 @@ func (e *Executor) Still(ctx context.Context, p Principal) (Principal, error) {
 		if err != nil {
 			return p, err
 		}
-		if !known || !t.good() {
+		if !known || !t.good(e.clock.trusted()) {
 			return Principal{}, fmt.Errorf("token: %w any more: it was revoked or has expired", ErrForbidden)
 		}
 		if now, err = e.holder(t, p.Source); err != nil {

@@ -83,7 +83,7 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 		return Lease{}, fmt.Errorf("%s holds or waits for %d leases already: %w (see: tfwctl leases)", p.Name, mine, ErrLeased)
 	}
 	e.desk.add(&l)
-	e.desk.settle(time.Now())
+	e.desk.settle()
 	if l.State == LeaseWaiting && req.Wait == 0 {
 		err := fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, e.desk.why(&l))
 		e.desk.drop(l.ID)
@@ -92,7 +92,7 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 	}
 	if err := e.storeDesk(ctx, p, "lease", &l); err != nil {
 		e.desk.drop(l.ID)
-		e.desk.settle(time.Now())
+		e.desk.settle()
 		return Lease{}, err
 	}
 	e.desk.turn()
@@ -120,7 +120,7 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 		return Lease{}, err
 	}
 	l := Lease{ID: NewID(), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
-		State: LeaseWaiting, Created: now(), For: req.For, sees: e.seesAll(p)}
+		State: LeaseWaiting, Created: e.now(), For: req.For, sees: e.seesAll(p)}
 	if req.Wait > 0 {
 		l.Deadline = l.Created.Add(time.Duration(req.Wait))
 	}
@@ -243,7 +243,7 @@ func (e *Executor) Release(ctx context.Context, p Principal, id, reason string) 
 			}
 			l.Ended = fmt.Sprintf("broken by %s: %s", p.Name, reason)
 		}
-		l.State, l.Over = LeaseEnded, now()
+		l.State, l.Over = LeaseEnded, e.now()
 		return nil
 	})
 }
@@ -257,7 +257,7 @@ func (e *Executor) Renew(ctx context.Context, p Principal, id string, d Duration
 		if l.State != LeaseHeld {
 			return fmt.Errorf("lease %s is %s, not held: %w", id, l.State, ErrConflict)
 		}
-		l.Expires = now().Add(time.Duration(d))
+		l.Expires = e.now().Add(time.Duration(d))
 		return nil
 	})
 }
@@ -272,7 +272,7 @@ func (e *Executor) changeLease(ctx context.Context, p Principal, id, action stri
 	}
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
-	e.desk.settle(time.Now())
+	e.desk.settle()
 	e.desk.wake() // whatever comes of it, the keeper writes what was settled
 	l := e.desk.leases[id]
 	if l == nil {
@@ -287,16 +287,27 @@ func (e *Executor) changeLease(ctx context.Context, p Principal, id, action stri
 		*l = before
 		return err
 	}
-	e.desk.settle(time.Now())
+	e.desk.settle()
 	e.desk.turn()
 	return nil
 }
 
 // storeDesk writes what settle changed, and the lease at hand. The desk is locked.
 func (e *Executor) storeDesk(ctx context.Context, p Principal, action string, l *Lease) error {
-	changed := e.desk.changed
+	changed, moved := e.desk.changed, e.desk.moved
 	err := e.store.Update(ctx, func(tx Tx) error {
 		tx.Ring(TopicLeases)
+		if moved != e.desk.movedStored {
+			err := put(tx, tableClock, keyClock, e.clock.state(moved))
+			for _, l := range e.desk.leases {
+				if l.State != LeaseEnded && l.State != "" {
+					err = errors.Join(err, put(tx, tableLeases, l.ID, l))
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
 		for _, c := range changed {
 			if c == l { // told below, by who did it
 				continue
@@ -313,7 +324,7 @@ func (e *Executor) storeDesk(ctx context.Context, p Principal, action string, l 
 		return errors.Join(put(tx, tableLeases, l.ID, l), e.audit(tx, p, entry))
 	})
 	if err == nil {
-		e.desk.changed = nil
+		e.desk.changed, e.desk.movedStored = nil, moved
 	}
 	return err
 }
@@ -340,12 +351,12 @@ const limitsEvery = 2 * time.Second
 func (e *Executor) keepLeases() {
 	for {
 		e.desk.mu.Lock()
-		e.desk.settle(time.Now())
-		wait := e.desk.next(time.Now())
+		e.desk.settle()
+		wait := e.desk.next(e.clock.now())
 		if len(e.desk.queue) > 0 {
 			wait = min(wait, limitsEvery) // the policy may have changed
 		}
-		if len(e.desk.changed) > 0 {
+		if len(e.desk.changed) > 0 || e.desk.moved != e.desk.movedStored {
 			if err := e.storeDesk(e.background, Principal{}, "", nil); err != nil && e.background.Err() == nil {
 				e.log.Error("cannot store leases, trying again", "error", err)
 				wait = min(wait, time.Second) // who waits learns of it from the store only

@@ -7,12 +7,14 @@ import (
 
 // Counts are what an executor has done since it was made, for metrics.
 type Counts struct {
-	Active      int    // runs under way or queued in this process
-	Lost        uint64 // commands whose connection was lost while they ran
-	Stalls      uint64 // commands that a host stopped because its disk or their spool was full
-	Reconnects  uint64 // commands re-attached after a lost connection or a restart
-	AwaySeconds float64
-	Strays      int // processes that ended runs left on hosts, as far as they were looked for
+	Active       int    // runs under way or queued in this process
+	Lost         uint64 // commands whose connection was lost while they ran
+	Stalls       uint64 // commands that a host stopped because its disk or their spool was full
+	Reconnects   uint64 // commands re-attached after a lost connection or a restart
+	AwaySeconds  float64
+	ClockDoubted int    // 1 while the clock is not trusted
+	ClockJumps   uint64 // of the wall clock, seen by this process
+	Strays       int    // processes that ended runs left on hosts, as far as they were looked for
 }
 
 type counters struct {
@@ -30,7 +32,8 @@ func (e *Executor) Counts() Counts {
 	for _, n := range e.strays {
 		strays += n
 	}
-	return Counts{Strays: strays, Lost: e.counters.lost.Load(), Stalls: e.counters.stalls.Load(), Active: len(e.active), Reconnects: e.counters.reconnects.Load(), AwaySeconds: float64(e.counters.awayMillis.Load()) / 1000}
+	jumps, doubted := e.clock.seen()
+	return Counts{ClockJumps: jumps, ClockDoubted: doubted, Strays: strays, Lost: e.counters.lost.Load(), Stalls: e.counters.stalls.Load(), Active: len(e.active), Reconnects: e.counters.reconnects.Load(), AwaySeconds: float64(e.counters.awayMillis.Load()) / 1000}
 }
 
 // Pool gives the transport's numbers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -24,6 +25,7 @@ const pruneAtOnce = 2000 // records
 // alone; the log has [Store.Retain]. What is gone is counted even when it ends with an error.
 func (e *Executor) Prune(ctx context.Context, age time.Duration, keep int) (Pruned, error) {
 	var gone Pruned
+	age = e.byAge(age)
 	old, err := e.prunable(ctx, age, keep)
 	suspects := map[string]bool{} // settings that perhaps nobody needs any more
 	for len(old) > 0 && err == nil {
@@ -52,7 +54,7 @@ func batchOf(runs []runRecord) (n int) {
 // prunable lists the done runs that are too old or too many, oldest first.
 func (e *Executor) prunable(ctx context.Context, age time.Duration, keep int) (old []runRecord, err error) {
 	var all []runRecord
-	limit := time.Now().Add(-age)
+	limit := e.now().Add(-age)
 	err = e.view(ctx, func(tx Tx) error {
 		all = nil
 		var failed error
@@ -68,6 +70,13 @@ func (e *Executor) prunable(ctx context.Context, age time.Duration, keep int) (o
 		})
 		return errors.Join(err, failed)
 	})
+	end := e.now()
+	for i := range slices.Backward(all) { // a clock that was ahead for a while: nothing ended later than what came after it
+		if all[i].Finished.After(e.now()) {
+			all[i].Finished = end
+		}
+		end = all[i].Finished
+	}
 	for i, rec := range all {
 		if (age > 0 && rec.Finished.Before(limit)) || (keep > 0 && len(all)-i > keep) {
 			old = append(old, rec)

@@ -21,16 +21,16 @@ const auditBaseKey = "base" // in tableAuditHead
 // PruneAudit drops entries of the audit record that are older than age, 0 none. That is itself
 // on record, with the hash of the last entry that is gone: with an export that ends in that hash the whole chain can still be proven.
 func (e *Executor) PruneAudit(ctx context.Context, age time.Duration) (dropped int, err error) {
-	if age <= 0 {
+	if age = e.byAge(age); age <= 0 {
 		return 0, nil
 	}
-	limit := time.Now().Add(-age)
+	limit := e.now().Add(-age)
 	base := auditBase{}
 	for more := true; more && err == nil; {
 		n := 0
 		err = e.store.Update(ctx, func(tx Tx) error {
 			n, more = 0, false
-			keys, last, err := oldEntries(tx, limit)
+			keys, last, err := e.oldEntries(tx, limit)
 			if err != nil || len(keys) == 0 {
 				return err
 			}
@@ -52,15 +52,25 @@ func (e *Executor) PruneAudit(ctx context.Context, age time.Duration) (dropped i
 }
 
 // oldEntries finds the first entries as far as they are too old. The newest is never one of them.
-func oldEntries(tx Tx, limit time.Time) (keys []string, last auditBase, err error) {
+func (e *Executor) oldEntries(tx Tx, limit time.Time) (keys []string, last auditBase, err error) {
 	head, _ := tx.Get(tableAuditHead, "hash")
 	var failed error
+	var ahead []string // of a clock that was ahead for a while: as old as what comes after
+	now := e.now()
 	err = tx.Range(tableAudit, "", false, func(key string, raw []byte) bool {
 		var a AuditEntry
-		if failed = json.Unmarshal(raw, &a); failed != nil || !a.Time.Before(limit) || a.Hash == string(head) {
+		if failed = json.Unmarshal(raw, &a); failed != nil || a.Hash == string(head) {
 			return false
 		}
-		keys, last = append(keys, key), auditBase{a.Seq, a.Hash}
+		if a.Time.After(now) {
+			ahead = append(ahead, key)
+			return len(ahead) < 50*pruneAtOnce
+		}
+		if !a.Time.Before(limit) {
+			return false
+		}
+		keys, last = append(append(keys, ahead...), key), auditBase{a.Seq, a.Hash}
+		ahead = ahead[:0]
 		return len(keys) < pruneAtOnce
 	})
 	return keys, last, errors.Join(err, failed)
@@ -68,10 +78,10 @@ func oldEntries(tx Tx, limit time.Time) (keys []string, last auditBase, err erro
 
 // PruneLeases forgets leases that ended longer than age ago, 0 none. Who had what and when stays in the audit record.
 func (e *Executor) PruneLeases(ctx context.Context, age time.Duration) (dropped int, err error) {
-	if age <= 0 {
+	if age = e.byAge(age); age <= 0 {
 		return 0, nil
 	}
-	limit := time.Now().Add(-age)
+	limit := e.now().Add(-age)
 	old := func(raw []byte) bool {
 		var l struct {
 			State LeaseState `json:"state"`

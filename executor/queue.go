@@ -38,8 +38,8 @@ func (e *Executor) Queue(_ context.Context, p Principal) ([]Waiting, error) {
 			all[i].describe(a)
 		}
 	}
-	all = append(all, e.runsWaiting(p)...)
 	e.mu.Unlock()
+	all = append(all, e.runsWaiting(p)...)
 	return append(all, e.leasesWaiting(p)...), nil
 }
 
@@ -63,22 +63,15 @@ func (e *Executor) tenantsWaiting(p Principal) []Waiting {
 	return all
 }
 
-// runsWaiting gives the runs that no host was begun of because so many others are under way; e.mu is held.
+// runsWaiting gives the runs that no host was begun of because so many others are under way.
 func (e *Executor) runsWaiting(p Principal) []Waiting {
 	var all []Waiting
-	for _, a := range e.active {
-		a.mu.Lock()
-		queued := a.run.State == Queued && a.run.Started.IsZero()
-		a.mu.Unlock()
-		if queued && len(e.slots) == cap(e.slots) && (p.Groups == nil || len(e.seen(p, a.names())) > 0) {
-			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", cap(e.slots))}
+	for i, a := range e.slots.waiting() {
+		if p.Groups == nil || len(e.seen(p, a.names())) > 0 {
+			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Position: i + 1, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", e.slots.all)}
 			w.describe(a)
 			all = append(all, w)
 		}
-	}
-	slices.SortFunc(all, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
-	for i := range all {
-		all[i].Position = i + 1
 	}
 	return all
 }

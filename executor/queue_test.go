@@ -254,3 +254,42 @@ func TestLimitsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// The slots of max_runs go by priority, then age, too; and the queue tells so.
+func TestSlotsGoByPriority(t *testing.T) {
+	l := newLab(t, "h[1-5]")
+	l.drain()
+	l.maxRuns = 1
+	l.start(l.store)
+	first := l.hold(me, "h1", "say begun\nhang")
+	submitted := func(host string, priority, waiting int) executor.RunID {
+		req := on(host, "pause 30")
+		req.Priority = priority
+		id := l.submit(req).ID
+		l.queued(waiting)
+		return id
+	}
+	older, younger, urgent := submitted("h2", 0, 1), submitted("h3", 0, 2), submitted("h4", 5, 3)
+	want := []executor.RunID{urgent, older, younger}
+	for i, w := range l.queued(3) {
+		if w.Run != want[i] || w.Position != i+1 || !strings.Contains(w.Why, "max_runs") {
+			t.Errorf("place %d: %+v", i+1, w)
+		}
+	}
+	l.again() // what was under way keeps its slot
+	eventually(t, "the three wait again", func() bool {
+		all, err := l.Queue(t.Context(), me)
+		return err == nil && len(all) == 3 && all[0].Run == urgent
+	})
+	if _, err := l.Cancel(t.Context(), me, string(first.ID), "over"); err != nil {
+		t.Fatal(err)
+	}
+	var began time.Time
+	for _, id := range want {
+		run, err := l.Wait(t.Context(), me, string(id))
+		if err != nil || run.Verdict != executor.Passed || run.Started.Before(began) {
+			t.Fatalf("%+v before its turn, %v", run, err)
+		}
+		began = run.Started
+	}
+}

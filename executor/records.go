@@ -41,7 +41,8 @@ type runRecord struct {
 // resultRecord is one host's part of a run.
 type resultRecord struct {
 	HostResult
-	Settings string `json:"settings"` // key in tableSettings: the host as the run found it
+	Settings string    `json:"settings"` // key in tableSettings: the host as the run found it
+	Waiting  time.Time `json:"waiting,omitzero"`
 }
 
 // opRecord is one operation of a method on a host: the intent before it is

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tfw/inventory"
 )
@@ -17,6 +18,9 @@ func (e *Executor) Recover(ctx context.Context) error {
 	}
 	if err := e.indexRuns(ctx); err != nil {
 		return fmt.Errorf("index of runs: %w", err)
+	}
+	if err := e.recoverClock(ctx); err != nil {
+		return fmt.Errorf("clock: %w", err)
 	}
 	if err := e.recoverLeases(ctx); err != nil {
 		return fmt.Errorf("leases: %w", err)
@@ -50,6 +54,7 @@ func (e *Executor) Recover(ctx context.Context) error {
 		again = append(again, a)
 	}
 	e.closeHosts()
+	slices.SortFunc(again, func(a, b *active) int { return newTurn(a).compare(newTurn(b)) })
 	for _, a := range again {
 		if err := e.begin(a); err != nil {
 			return err
@@ -60,6 +65,7 @@ func (e *Executor) Recover(ctx context.Context) error {
 	}
 	e.work.Go(e.sweep)
 	e.work.Go(e.keepLeases)
+	e.work.Go(e.keepClock)
 	if e.cfg.ProbeEvery > 0 {
 		e.work.Go(e.keepProbing)
 	}
@@ -123,7 +129,7 @@ func revivePart(tx Tx, id RunID, index int, r resultRecord) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.result, p.revived = r.HostResult, true
+	p.result, p.waiting, p.revived = r.HostResult, r.Waiting, true
 	return p, rangePrefix(tx, tableOps, fmt.Sprintf("%s/%06d/", id, index), func(_ string, op opRecord) error {
 		p.ops = append(p.ops, op)
 		return nil
@@ -153,7 +159,7 @@ func (e *Executor) giveUp(ctx context.Context, id RunID, why error) error {
 		if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok {
 			return err
 		}
-		rec.State, rec.Finished, rec.Verdict = Done, now(), Errored
+		rec.State, rec.Finished, rec.Verdict = Done, e.now(), Errored
 		rec.Reason = "could not be taken up after a restart: " + why.Error()
 		var open []resultRecord
 		var keys, hosts []string

@@ -83,7 +83,7 @@ func (r *remote) noted(text string) bool {
 // event appends a line to the events of the host's log. It is best effort: a
 // store that cannot take it says so by itself.
 func (r *remote) event(text string) {
-	entry := Entry{Time: now(), Run: r.a.run.ID, Host: r.p.host.Name, Command: max(0, r.next-1), Stream: Events, Data: []byte(r.masks.text(text) + "\n")}
+	entry := Entry{Time: r.e.now(), Run: r.a.run.ID, Host: r.p.host.Name, Command: max(0, r.next-1), Stream: Events, Data: []byte(r.masks.text(text) + "\n")}
 	if err := r.e.store.Append(context.WithoutCancel(r.a.ctx), entry); err != nil {
 		r.e.log.Warn("cannot store an event", "run", r.a.run.ID, "host", r.p.host.Name, "event", text, "error", err)
 	}
@@ -127,7 +127,7 @@ func (r *remote) intend(op *opRecord, ordinal int) error {
 			op.BootID = boot
 		}
 	}
-	op.Begun = now()
+	op.Begun = r.e.now()
 	first := !r.begun
 	r.begun = true
 	return r.store(func(tx Tx) error {
@@ -171,7 +171,7 @@ func (r *remote) flush(tx Tx) error {
 		return nil
 	}
 	for _, u := range r.acks {
-		u.At = now()
+		u.At = r.e.now()
 		if err := put(tx, tableUnacked, u.ID.String(), u); err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (e *Executor) SetSecret(ctx context.Context, p Principal, s Secret, value s
 	if err := e.checkSecret(s, value); err != nil {
 		return Secret{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	s.Changed, s.By = now(), p.Name
+	s.Changed, s.By = e.now(), p.Name
 	if err := e.cfg.Secrets.Put(s, value); err != nil {
 		return Secret{}, err
 	}

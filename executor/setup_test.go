@@ -125,6 +125,8 @@ type lab struct {
 
 	probeEvery time.Duration // 0: hosts are not asked in the background
 
+	offset  atomic.Int64 // of the wall clock, in nanoseconds
+	maxRuns int          // 0: the default
 	policy  atomic.Pointer[executor.Policy]
 	secrets executor.Secrets // nil: none
 }
@@ -156,8 +158,9 @@ func (l *lab) start(store executor.Store) {
 	}
 	l.Executor, err = executor.New(executor.Config{
 		Store: store, Transport: l.hosts, Plugins: reg, Artifacts: l.dir,
-		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load, Secrets: l.secrets, ProbeEvery: l.probeEvery,
-		Log: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+		Inventory: func() *inventory.Inventory { return l.inv }, Policy: l.policy.Load, Secrets: l.secrets, ProbeEvery: l.probeEvery, MaxRuns: l.maxRuns,
+		Clock: func() time.Time { return time.Now().Add(time.Duration(l.offset.Load())) },
+		Log:   slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
 		l.t.Fatal(err)

@@ -95,7 +95,7 @@ func (s *sink) keep(stream Stream, offset int64, data []byte) error {
 	kept := data[:min(int64(len(data)), max(0, room))]
 	var entries []Entry
 	for part := range slices.Chunk(kept, chunkSize) {
-		entries = append(entries, Entry{Time: now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset,
+		entries = append(entries, Entry{Time: s.x.r.e.now(), Run: s.x.id.Run, Host: s.x.id.Host, Command: s.x.ordinal, Stream: stream, Offset: offset,
 			Data: part, Quiet: s.x.cmd.Quiet})
 		offset += int64(len(part))
 	}

@@ -74,7 +74,7 @@ func (e *Executor) reportStrays(ctx context.Context, conn Conn, host string) ([]
 	}
 	for _, s := range fresh {
 		e.log.Warn("a process outlived its run", "run", s.Run, "host", host, "pid", s.PID, "process", s.Command)
-		entry := Entry{Time: now(), Run: s.Run, Host: host, Stream: Events,
+		entry := Entry{Time: e.now(), Run: s.Run, Host: host, Stream: Events,
 			Data: fmt.Appendf(nil, "left behind: %d %s still runs on the host (end it: tfwctl exec %s -- kill %d)\n", s.PID, s.Command, host, s.PID)}
 		if err := e.store.Append(ctx, entry); err != nil {
 			return left, err
@@ -103,7 +103,7 @@ func (e *Executor) keepStrays(ctx context.Context, host string, found []Stray) (
 			if _, known := tx.Get(tableRuns, string(s.Command.Run)); !known {
 				continue
 			}
-			p := StrayProcess{Run: s.Command.Run, PID: s.PID, Command: s.LeftProcess.Command, Seen: now()}
+			p := StrayProcess{Run: s.Command.Run, PID: s.PID, Command: s.LeftProcess.Command, Seen: e.now()}
 			same := func(o StrayProcess) bool { return o.Run == p.Run && o.PID == p.PID }
 			if i := slices.IndexFunc(h.Strays, same); i >= 0 {
 				p = h.Strays[i]

@@ -123,7 +123,7 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	}
 	run := Run{
 		ID: RunID(NewID()), Plugin: req.Plugin, Method: req.Method, Parameters: req.Parameters,
-		Target: req.Target, Where: req.Where, Options: &req.Options, State: Queued, Created: time.Now().UTC(),
+		Target: req.Target, Where: req.Where, Options: &req.Options, State: Queued, Created: e.now(),
 		By: p.Name, RequestID: req.RequestID, Inventory: inv.Revision(), Plan: req.Plan, Step: req.Step, Meeting: req.Meeting, RerunOf: req.rerunOf,
 	}
 	if len(run.Parameters) == 0 {

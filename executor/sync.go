@@ -167,7 +167,7 @@ func (y *syncing) parse(line string) (c *call, gone, ok bool) {
 	if err != nil || n < 1 || n > maxCalls || len(w) < 2 || len(line) > 8192 {
 		return nil, false, false
 	}
-	c = &call{Party: y.party, Command: y.x.ordinal, N: n, Verb: w[1], At: now()}
+	c = &call{Party: y.party, Command: y.x.ordinal, N: n, Verb: w[1], At: y.x.r.e.now()}
 	if c.Verb == "gone" {
 		return c, true, true
 	}

@@ -37,8 +37,8 @@ type tokenRecord struct {
 }
 
 // good reports whether the token may still be used.
-func (t tokenRecord) good() bool {
-	return t.Revoked.IsZero() && (t.Expires.IsZero() || time.Now().Before(t.Expires))
+func (t tokenRecord) good(at time.Time) bool {
+	return t.Revoked.IsZero() && (t.Expires.IsZero() || at.Before(t.Expires))
 }
 
 // CreateToken makes a token and gives its text, tfw_ID_SECRET: the only time it is
@@ -63,10 +63,10 @@ func (e *Executor) makeToken(ctx context.Context, p Principal, t Token, proof *I
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
 	hash := sha256.Sum256([]byte(hex.EncodeToString(secret[:])))
-	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = NewID(), now(), p.Name, time.Time{}, time.Time{}
+	t.ID, t.Created, t.By, t.LastUsed, t.Revoked = NewID(), e.now(), p.Name, time.Time{}, time.Time{}
 	err = e.store.Update(ctx, func(tx Tx) error {
 		if proof != nil {
-			if err := endOldLogins(tx, t.Name); err != nil {
+			if err := endOldLogins(tx, t.Name, e.clock.trusted()); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,7 @@ func (e *Executor) makeToken(ctx context.Context, p Principal, t Token, proof *I
 }
 
 // endOldLogins drops the tokens of a user's logins that are over, and the oldest beyond what is kept.
-func endOldLogins(tx Tx, name string) error {
+func endOldLogins(tx Tx, name string, at time.Time) error {
 	var mine []tokenRecord
 	err := rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
 		if t.Login != "" && t.Name == name {
@@ -87,7 +87,7 @@ func endOldLogins(tx Tx, name string) error {
 	})
 	slices.SortFunc(mine, func(a, b tokenRecord) int { return b.Created.Compare(a.Created) })
 	for i, t := range mine {
-		if !t.good() || i >= loginsKept-1 {
+		if !t.good(at) || i >= loginsKept-1 {
 			err = errors.Join(err, tx.Delete(tableTokens, t.ID))
 		}
 	}
@@ -100,7 +100,7 @@ func (e *Executor) checkToken(t Token) error {
 		return fmt.Errorf("name: want 1 to 64 printable characters")
 	case !slices.Contains([]Role{Viewer, Operator, Admin}, t.Role):
 		return fmt.Errorf("role %q: want viewer, operator or admin", t.Role)
-	case !t.Expires.IsZero() && t.Expires.Before(time.Now()):
+	case !t.Expires.IsZero() && t.Expires.Before(e.now()):
 		return fmt.Errorf("expires: is in the past")
 	}
 	return e.checkGroups(t.Groups)
@@ -173,7 +173,7 @@ func (e *Executor) RevokeToken(ctx context.Context, p Principal, id string) erro
 		case !t.Revoked.IsZero():
 			return nil
 		}
-		t.Revoked = now()
+		t.Revoked = e.now()
 		return errors.Join(put(tx, tableTokens, id, t), e.audit(tx, p, AuditEntry{Action: "token.revoke", Object: id, Outcome: "revoked"}))
 	})
 }
@@ -193,7 +193,7 @@ func (e *Executor) Authenticate(ctx context.Context, text, source string) (Princ
 	}
 	hash := sha256.Sum256([]byte(secret))
 	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash[:])), []byte(t.Hash)) == 1
-	if !known || !same || !t.good() {
+	if !known || !same || !t.good(e.clock.trusted()) {
 		return Principal{}, fmt.Errorf("token: %w", ErrForbidden)
 	}
 	e.used(ctx, t)
@@ -212,7 +212,7 @@ func (e *Executor) holder(t tokenRecord, source string) (Principal, error) {
 
 // used notes the use, at most once a minute.
 func (e *Executor) used(ctx context.Context, t tokenRecord) {
-	if time.Since(t.LastUsed) < time.Minute {
+	if e.now().Sub(t.LastUsed).Abs() < time.Minute {
 		return
 	}
 	err := e.store.Update(ctx, func(tx Tx) error {
@@ -220,7 +220,7 @@ func (e *Executor) used(ctx context.Context, t tokenRecord) {
 		if ok, err := get(tx, tableTokens, t.ID, &now); err != nil || !ok {
 			return err
 		}
-		now.LastUsed = time.Now().UTC().Truncate(time.Minute)
+		now.LastUsed = e.now().Truncate(time.Minute)
 		return put(tx, tableTokens, t.ID, now)
 	})
 	if err != nil {

@@ -18,17 +18,17 @@ func (w *walking) bind() error {
 	if len(w.plan.Roles) == 0 {
 		return nil
 	}
-	deadline := w.r.Created.Add(max(w.plan.LeaseWait, 0))
+	patience := max(w.plan.LeaseWait, 0)
 	if w.plan.LeaseWait == 0 {
-		deadline = w.r.Created.Add(10 * time.Minute)
+		patience = 10 * time.Minute
 	}
 	for {
 		chosen, err := w.choose()
 		if err != nil {
 			return err
 		}
-		err = w.lease(chosen, deadline)
-		if err == nil || !errors.Is(err, executor.ErrLeased) || time.Now().After(deadline) {
+		err = w.lease(chosen, patience)
+		if err == nil || !errors.Is(err, executor.ErrLeased) || w.e.cfg.Executor.Since(w.r.Created) > patience {
 			return err
 		}
 		bell := w.e.cfg.Store.Changed(executor.TopicLeases)
@@ -127,7 +127,7 @@ func (w *walking) busy() (map[string]bool, error) {
 }
 
 // lease takes the chosen hosts, all or none, and stores the choice.
-func (w *walking) lease(chosen map[string][]*inventory.Host, deadline time.Time) error {
+func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Duration) error {
 	names := map[string][]string{}
 	var all []string
 	for role, hosts := range chosen {
@@ -157,7 +157,7 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, deadline time.Time)
 		Target: strings.Join(all, ","), For: executor.Duration(length), Purpose: purpose,
 	})
 	if err != nil {
-		if time.Now().After(deadline) {
+		if w.e.cfg.Executor.Since(w.r.Created) > patience {
 			return fmt.Errorf("no hosts within the lease wait: %w", err)
 		}
 		return err

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/sourcegraph/conc"
 
@@ -107,7 +106,7 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 		return nil, err
 	}
 	r := record{File: s.File, Text: s.Plan, Files: s.Files, Principal: p, Kept: s.kept, Depth: s.depth, TestPlan: TestPlan{
-		ID: executor.NewID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: time.Now().UTC(), By: p.Name,
+		ID: executor.NewID(), Name: parsed.Name, State: executor.Queued, Parameters: params, Created: e.cfg.Executor.Now(), By: p.Name,
 		ResumeOf: s.resume, Parent: s.parent, Hosts: s.bound,
 	}}
 	known, err = e.create(ctx, p, s, &r, parsed)
@@ -198,7 +197,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 	for _, r := range open {
 		parsed, err := Parse(r.File, []byte(r.Text))
 		if err != nil { // an older tfw read it: this one cannot
-			r.State, r.Verdict, r.Reason, r.Finished = executor.Done, executor.Errored, "cannot be taken up: "+err.Error(), time.Now().UTC()
+			r.State, r.Verdict, r.Reason, r.Finished = executor.Done, executor.Errored, "cannot be taken up: "+err.Error(), e.cfg.Executor.Now()
 			if err := e.cfg.Store.Update(ctx, func(tx executor.Tx) error { return errors.Join(tx.Delete(tableOpen, r.ID), r.save(tx)) }); err != nil {
 				return err
 			}

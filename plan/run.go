@@ -112,7 +112,7 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 			return final
 		}
 		hosts = again
-		x.pause(ctx, run.Finished.Add(x.s.Retry.delay(attempt)))
+		x.pause(ctx, x.s.Retry.delay(attempt)-x.w.e.cfg.Executor.Since(run.Finished))
 	}
 }
 
@@ -135,8 +135,8 @@ func (t Retry) delay(attempt int) time.Duration {
 	return time.Duration(min(d, float64(24*time.Hour)))
 }
 
-func (x *stepWalk) pause(ctx context.Context, until time.Time) {
-	t := time.NewTimer(time.Until(until))
+func (x *stepWalk) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

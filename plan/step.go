@@ -259,7 +259,7 @@ func (x *stepWalk) begin() {
 	x.mu.Lock()
 	first := x.state.Started.IsZero()
 	if first {
-		x.state.State, x.state.Started = executor.Running, time.Now().UTC()
+		x.state.State, x.state.Started = executor.Running, x.w.e.cfg.Executor.Now()
 	}
 	x.mu.Unlock()
 	if first {
@@ -313,7 +313,7 @@ func (x *stepWalk) budget(ctx context.Context) (context.Context, func()) {
 	x.mu.Lock()
 	started := x.state.Started
 	x.mu.Unlock()
-	t := time.AfterFunc(time.Until(started.Add(x.s.Timeout)), func() {
+	t := time.AfterFunc(x.s.Timeout-x.w.e.cfg.Executor.Since(started), func() {
 		cancel(&stopped{executor.TimedOut, fmt.Sprintf("step %s took longer than %s", x.s.Name, x.s.Timeout)})
 	})
 	return ctx, func() { t.Stop(); cancel(nil) }
@@ -421,7 +421,7 @@ func (x *stepWalk) end(v executor.Verdict, reason string) {
 		x.mu.Unlock()
 		return
 	}
-	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, time.Now().UTC()
+	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, x.w.e.cfg.Executor.Now()
 	x.mu.Unlock()
 	x.absent(x.w.bound(x.s.On), strings.TrimSuffix(string(v)+": "+reason, ": "))
 	x.store()

@@ -107,7 +107,7 @@ func (w *walking) clock() (stop func()) {
 	if w.plan.Timeout == 0 {
 		return func() {}
 	}
-	t := time.AfterFunc(time.Until(w.r.Started.Add(w.plan.Timeout)), func() {
+	t := time.AfterFunc(w.plan.Timeout-w.e.cfg.Executor.Since(w.r.Started), func() {
 		w.stop(executor.TimedOut, fmt.Sprintf("the test plan took longer than %s", w.plan.Timeout))
 	})
 	return func() { t.Stop() }
@@ -125,7 +125,7 @@ func (w *walking) start() bool {
 	}
 	return w.save(func(r *record) {
 		if r.Started.IsZero() {
-			r.Started = time.Now().UTC()
+			r.Started = w.e.cfg.Executor.Now()
 		}
 		r.State = executor.Running
 	}) == nil
@@ -218,7 +218,7 @@ func (w *walking) finish() {
 func (w *walking) end(v executor.Verdict, reason string) {
 	w.release()
 	w.mu.Lock()
-	w.r.State, w.r.Verdict, w.r.Reason, w.r.Finished = executor.Done, v, reason, time.Now().UTC()
+	w.r.State, w.r.Verdict, w.r.Reason, w.r.Finished = executor.Done, v, reason, w.e.cfg.Executor.Now()
 	r := w.r
 	w.mu.Unlock()
 	for _, s := range w.plan.all() { // every step has an end, whatever happened

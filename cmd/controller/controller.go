@@ -304,10 +304,15 @@ func (c *Controller) retain(ctx context.Context) {
 }
 
 func (c *Controller) retainLogs(ctx context.Context) {
-	if c.cfg.KeepLogs == 0 && c.cfg.KeepLogSize == 0 {
+	age := c.cfg.KeepLogs
+	if why := c.exec.ClockDoubt(); why != "" && age > 0 {
+		c.log.Warn("nothing is dropped for its age: the clock is not trusted", "why", why)
+		age = 0
+	}
+	if age == 0 && c.cfg.KeepLogSize == 0 {
 		return
 	}
-	dropped, err := c.store.Retain(ctx, c.cfg.KeepLogs, c.cfg.KeepLogSize)
+	dropped, err := c.store.Retain(ctx, age, c.cfg.KeepLogSize)
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("logs: old ones could not be dropped", "error", err)
 	}

@@ -145,7 +145,7 @@ func (s *shards) append(records []record) error {
 // prepare sees to it that there is an active shard of the right age and size.
 func (s *shards) prepare(now time.Time) error {
 	if a := s.active; a != nil {
-		if now.Before(a.until) && a.size() < s.limit.Load() {
+		if now.Before(a.until) && a.until.Sub(now) <= s.age && a.size() < s.limit.Load() {
 			return nil
 		}
 		if err := s.rotate(); err != nil {

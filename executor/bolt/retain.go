@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -75,8 +76,16 @@ func (s *shards) surplus(age time.Duration, size int64) []closedShard {
 		total += sizes[i]
 	}
 	var out []closedShard
+	end := nanos(time.Now())
+	ends := make([]int64, len(closed))
+	for i, c := range slices.Backward(closed) { // a clock that was ahead for a while: nothing is younger than what came after it
+		if ends[i] = c.newer; c.newer > nanos(time.Now()) {
+			ends[i] = end
+		}
+		end = ends[i]
+	}
 	for i, c := range closed {
-		if expired(c.newer, age) || size > 0 && total > size {
+		if expired(ends[i], age) || size > 0 && total > size {
 			out = append(out, c)
 			total -= sizes[i]
 		}
