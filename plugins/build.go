@@ -77,7 +77,7 @@ func build(ctx context.Context, remote Remote, p buildParams) (BuildOutputs, err
 // bring makes the source be on the host: from git, or from the artifact store.
 func (p buildParams) bring(ctx context.Context, remote Remote) (CheckoutOutputs, error) {
 	if p.Source == "" {
-		return p.Checkout.run(ctx, remote)
+		return p.run(ctx, remote, 0) // the time-out is that of the command
 	}
 	dir := buildRoot + "/source." + p.Source[:12]
 	archive := dir + ".tar"

@@ -68,10 +68,10 @@ type CheckoutOutputs struct {
 }
 
 func checkout(ctx context.Context, remote Remote, p checkoutParams) (CheckoutOutputs, error) {
-	return p.Checkout.run(ctx, remote)
+	return p.run(ctx, remote, p.Timeout)
 }
 
-func (p Checkout) run(ctx context.Context, remote Remote) (CheckoutOutputs, error) {
+func (p Checkout) run(ctx context.Context, remote Remote, timeout Duration) (CheckoutOutputs, error) {
 	var out CheckoutOutputs
 	ref := p.Ref
 	if ref == "" {
@@ -80,7 +80,7 @@ func (p Checkout) run(ctx context.Context, remote Remote) (CheckoutOutputs, erro
 	r, err := remote.Run(ctx, Command{
 		Script: checkoutScript,
 		Argv:   []string{"checkout", buildRoot + "/" + cacheName(p.Repo), p.Repo, ref, strconv.FormatBool(p.Clean), strconv.FormatBool(p.Submodules)},
-		Become: p.Become.Become(),
+		Become: p.Become.Become(), Timeout: timeout.Std(),
 	})
 	if err != nil {
 		return out, err

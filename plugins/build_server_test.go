@@ -206,3 +206,96 @@ func TestBuildSurvivesTheController(t *testing.T) {
 		t.Errorf("%v, %d operations", out.Err, len(out.Ops))
 	}
 }
+
+// onlyTools makes a directory for PATH that holds these programs of the machine and no others.
+func onlyTools(t *testing.T, h *plugintest.LocalHost, names ...string) string {
+	t.Helper()
+	dir := h.Path("tools")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestWithoutToolsForASourceItRefusesPolitely(t *testing.T) {
+	h := plugintest.Local(t)
+	gzip := h.AddArtifact([]byte("\x1f\x8b\x08\x00no matter"))
+	for want, tools := range map[string][]string{
+		"tar is not installed on this host":                                    {"mkdir", "rm"},
+		"gzip, which the source is packed with, is not installed on this host": {"mkdir", "rm", "od", "tr", "tar"},
+	} {
+		host := plugintest.Local(t)
+		host.AddArtifact([]byte("\x1f\x8b\x08\x00no matter"))
+		_, err := call[plugins.BuildOutputs](t, method(t, "build_server", "build"), withEnv{host, map[string]string{"PATH": onlyTools(t, host, tools...)}}, m{"source": gzip, "command": "true"})
+		if got := wantFailed(t, err, 69).Reason; got != want {
+			t.Errorf("reason %q, want %q", got, want)
+		}
+	}
+}
+
+// A second checkout works in the first one's repository: what a build left out of git's sight is still there.
+func TestCheckoutsAreReused(t *testing.T) {
+	h := plugintest.Local(t)
+	project(t, h)
+	b := method(t, "build_server", "build")
+	params := m{"repo": h.Path("repo"), "ref": "main", "command": "make; cat out/once 2>/dev/null; echo here >out/once; ls -di .git"}
+	first, err := call[plugins.BuildOutputs](t, b, h, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params["ref"] = "next"
+	second, err := call[plugins.BuildOutputs](t, b, h, params)
+	if err != nil || second.Dir != first.Dir || !strings.Contains(second.Stdout, "here\n") || lastOf(first.Stdout) != lastOf(second.Stdout) {
+		t.Errorf("%v\n%+v\n%+v", err, first, second)
+	}
+	params["clean"] = true
+	if third, err := call[plugins.BuildOutputs](t, b, h, params); err != nil || strings.Contains(third.Stdout, "here\n") {
+		t.Errorf("clean: %v\n%+v", err, third)
+	}
+}
+
+func lastOf(out string) string { return out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:] }
+
+func TestCheckoutWithSubmodules(t *testing.T) {
+	h := plugintest.Local(t)
+	project(t, h)
+	sh(t, h, `git config --global protocol.file.allow always
+mkdir lib && cd lib && git init -q && echo lib > lib.txt && git add . && git commit -qm lib
+cd ../repo && git submodule --quiet add `+h.Path("lib")+` vendor/lib && git commit -qm sub`)
+	for want, with := range map[string]bool{"lib": true, "": false} {
+		if _, err := call[m](t, method(t, "build_server", "clean"), h, m{}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := call[plugins.CheckoutOutputs](t, method(t, "build_server", "checkout"), h, m{"repo": h.Path("repo"), "submodules": with})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sh(t, h, "cat '"+out.Dir+"/vendor/lib/lib.txt' 2>/dev/null || :"); got != want {
+			t.Errorf("submodules %t: %q", with, got)
+		}
+	}
+}
+
+func TestBuildArtifactLimits(t *testing.T) {
+	h := plugintest.Local(t)
+	project(t, h)
+	for want, limit := range map[string]m{"more than 2 files match (raise max_artifacts": {"max_artifacts": 2}, "more than 5 bytes match (raise max_artifact_bytes": {"max_artifact_bytes": 5}} {
+		params := m{"repo": h.Path("repo"), "command": "for i in 1 2 3 4 5 6; do echo $i > f$i; done", "artifacts": "f*"}
+		for k, v := range limit {
+			params[k] = v
+		}
+		out, err := call[plugins.BuildOutputs](t, method(t, "build_server", "build"), h, params)
+		if got := wantFailed(t, err, 0).Reason; !strings.Contains(got, want) || len(out.Artifacts) != 0 {
+			t.Errorf("%q, %v", got, out.Artifacts)
+		}
+	}
+}

@@ -29,17 +29,17 @@ type found struct {
 }
 
 // find lists what the patterns match in a directory of the host, sorted by name,
-// each once, and the patterns that match nothing. It stops shortly above limit.
-func find(ctx context.Context, remote Remote, dir string, patterns []string, limit int, become *Become) (files []found, missing []string, err error) {
+// each once, and the patterns that match nothing. It stops shortly above limit. at is the directory's full path.
+func find(ctx context.Context, remote Remote, dir string, patterns []string, limit int, become *Become) (at string, files []found, missing []string, err error) {
 	r, err := remote.Run(ctx, Command{
 		Script: listScript, Argv: append([]string{"list", strconv.Itoa(limit)}, patterns...),
 		Cwd: dir, Become: become, Quiet: true, Capture: 8 << 20,
 	})
 	if err != nil {
-		return nil, nil, err
+		return "", nil, nil, err
 	}
 	if r.ExitCode != 0 || r.StdoutBytes > int64(len(r.Stdout)) {
-		return nil, nil, Failed("the files could not be listed: %s", lastLine(r.Stderr, fmt.Sprintf("exit status %d", r.ExitCode)))
+		return "", nil, nil, Failed("the files could not be listed: %s", lastLine(r.Stderr, fmt.Sprintf("exit status %d", r.ExitCode)))
 	}
 	seen := map[string]bool{}
 	for _, record := range strings.Split(string(r.Stdout), "\x00") {
@@ -47,6 +47,8 @@ func find(ctx context.Context, remote Remote, dir string, patterns []string, lim
 		n, numErr := strconv.ParseInt(size, 10, 64)
 		switch {
 		case !ok || name == "" || seen[name]:
+		case size == "@":
+			at = name
 		case size == "-":
 			missing = append(missing, name)
 		case numErr == nil && n >= 0:
@@ -55,7 +57,7 @@ func find(ctx context.Context, remote Remote, dir string, patterns []string, lim
 		}
 	}
 	sort.Slice(files, func(i, j int) bool { return files[i].name < files[j].name })
-	return files, missing, nil
+	return at, files, missing, nil
 }
 
 // keep brings what the collection asks for into the artifact store. It gives name
@@ -65,7 +67,7 @@ func (c Collection) keep(ctx context.Context, remote Remote, dir string, become 
 	if len(c.Artifacts) == 0 {
 		return kept, nil, nil
 	}
-	files, missing, err := find(ctx, remote, dir, c.Artifacts, c.MaxArtifacts, become)
+	at, files, missing, err := find(ctx, remote, dir, c.Artifacts, c.MaxArtifacts, become)
 	if err != nil {
 		return kept, missing, err
 	}
@@ -80,7 +82,7 @@ func (c Collection) keep(ctx context.Context, remote Remote, dir string, become 
 	}
 	left = c.MaxArtifactBytes
 	for _, f := range files {
-		t, err := remote.Download(ctx, Download{Src: under(dir, f.name), Limit: max(left, 1), Become: become})
+		t, err := remote.Download(ctx, Download{Src: under(at, strings.TrimSuffix(f.name, "/")), Limit: max(left, 1), Become: become})
 		if err != nil {
 			return kept, missing, fmt.Errorf("artifact %s: %w", printable(f.name), err)
 		}

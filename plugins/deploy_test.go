@@ -1,7 +1,9 @@
 package plugins_test
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -221,5 +223,88 @@ func TestRebootWaitsForANewBoot(t *testing.T) {
 	}
 	if _, err := call[m](t, method(t, "deploy", "reboot"), without{h}, m{}); err == nil || !strings.Contains(err.Error(), "cannot reboot") {
 		t.Errorf("a controller without the power: %v", err)
+	}
+}
+
+// What the host refuses is failed, says why in its own words, and changes nothing.
+func TestInstallWhereItCannotBe(t *testing.T) {
+	h := plugintest.Local(t)
+	newDir(t, h, "v1")
+	full := fullDisk(t, h)
+	big := h.AddArtifact(make([]byte, 300<<10))
+	for name, c := range map[string]struct {
+		params m
+		want   string
+	}{
+		"no directory": {m{"content": "v2", "dest": "none/app"}, "none: no such directory on the host (make it first); nothing was changed"},
+		"a file":       {m{"content": "v2", "dest": "opt/app/app"}, "opt/app: no such directory"},
+		"not writable": {m{"content": "v2", "dest": "/proc/app"}, "/proc cannot be written by "},
+		"disk full":    {m{"artifact": big, "dest": full + "/app"}, full + ": no space left on the host"},
+		"no room":      {m{"file": "big", "dest": full + "/app"}, "big cannot be copied beside " + full + "/app"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(c.want, full) && full == "" {
+				t.Skip("a small file system cannot be mounted here (needs root)")
+			}
+			if err := os.WriteFile(h.Path("big"), make([]byte, 300<<10), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := deploy(t, h, "install", c.params)
+			var failed *plugins.FailedError
+			if !errors.As(err, &failed) || !strings.HasPrefix(failed.Reason, c.want) || out.Changed {
+				t.Errorf("%v, %+v", err, out)
+			}
+		})
+	}
+	if got := files(t, h, "opt"); got != "app=v1" {
+		t.Errorf("files %s", got)
+	}
+	if full != "" && files(t, h, full) != "app=v1" {
+		t.Errorf("on the full disk: %.300s", files(t, h, full))
+	}
+}
+
+// fullDisk mounts 200 KiB with an app on it, "" where that is not allowed.
+func fullDisk(t *testing.T, h *plugintest.LocalHost) string {
+	t.Helper()
+	dir := h.Path("small")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if exec.Command("mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", dir).Run() != nil {
+		return ""
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	if err := os.WriteFile(dir+"/app", []byte("v1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A way back that fails is told, and never as one that was gone.
+func TestInstallTellsThatTheWayBackFailed(t *testing.T) {
+	h := plugintest.Local(t)
+	newDir(t, h, "v1")
+	out, err := deploy(t, h, "install", m{"content": "v2", "dest": "opt/app", "activate": "rm -f opt/.app.tfw-old; exit 9"})
+	if err == nil || out.RolledBack || !strings.Contains(err.Error(), "exit status 9") || !strings.Contains(err.Error(), "and the old version could not be put back: "+h.Path("opt/app")+" has no version before it") {
+		t.Errorf("%+v, %v", out, err)
+	}
+	newDir(t, h, "v1")
+	out, err = deploy(t, h, "install", m{"content": "v3", "dest": "opt/app", "activate": "exit 9"})
+	if got := wantFailed(t, err, 9).Reason; !out.RolledBack || !strings.HasSuffix(got, "(rolled back, but activating the old version failed too)") || files(t, h, "opt") != "app=v1" {
+		t.Errorf("%q, %+v, %s", got, out, files(t, h, "opt"))
+	}
+}
+
+func TestInstallWithoutAHashTool(t *testing.T) {
+	h := plugintest.Local(t)
+	newDir(t, h, "v1")
+	_, err := deploy(t, withEnv{h, map[string]string{"PATH": onlyTools(t, h, "cut", "rm", "mv", "cp", "ln", "sync", "id")}}, "install", m{"content": "v2", "dest": "opt/app"})
+	if got := wantFailed(t, err, 69).Reason; !strings.Contains(got, "sha256sum, shasum or openssl is needed on the host") || files(t, h, "opt") != "app=v1" {
+		t.Errorf("%q, files %s", got, files(t, h, "opt"))
 	}
 }

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"strconv"
 	"strings"
 )
 
 //go:embed scripts/install.sh
 var installScript []byte
+
+//go:embed scripts/unplaced.sh
+var unplacedScript []byte
 
 //go:embed scripts/rollback.sh
 var rollbackScript []byte
@@ -55,7 +59,7 @@ func install(ctx context.Context, remote Remote, p installParams) (installOutput
 			Content: p.Content, Artifact: p.Artifact, Dest: source, Mode: 0o600, Become: p.Become.Become(),
 		})
 		if err != nil {
-			return out, err
+			return out, unplaced(ctx, remote, p, source, err)
 		}
 		if sum = p.Artifact; sum == "" {
 			sum = placed.SHA256
@@ -79,6 +83,32 @@ func install(ctx context.Context, remote Remote, p installParams) (installOutput
 		return out, nil
 	}
 	return activate(ctx, remote, p, out)
+}
+
+// unplaced asks the host why the file could not be uploaded: where it can tell, it has said no.
+func unplaced(ctx context.Context, remote Remote, p installParams, source string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	r, asked := remote.Run(ctx, Command{Script: unplacedScript, Argv: []string{"unplaced", p.Dest, source, strconv.FormatInt(p.size(ctx, remote)>>10, 10)}, Become: p.Become.Become(), Quiet: true})
+	if asked != nil || r.ExitCode != 73 {
+		return err
+	}
+	return Failed("%s; nothing was changed", lastLine(r.Stderr, err.Error()))
+}
+
+// size is that of what is uploaded; 0 where it is not known.
+func (p installParams) size(ctx context.Context, remote Remote) int64 {
+	store, ok := remote.(Artifacts)
+	if p.Artifact == "" || !ok {
+		return int64(len(p.Content))
+	}
+	r, n, err := store.OpenArtifact(ctx, p.Artifact)
+	if err != nil {
+		return 0
+	}
+	_ = r.Close() // only read
+	return n
 }
 
 // activate runs the command, and goes back when it fails. Unchanged content is

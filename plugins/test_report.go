@@ -73,7 +73,7 @@ func (s sources) read(ctx context.Context, remote Remote, p testParams, rows *re
 const maxReportFiles = 200
 
 func (f reportFile) read(ctx context.Context, remote Remote, p testParams, rows *report) error {
-	files, _, err := find(ctx, remote, p.Cwd, []string{f.path}, maxReportFiles, p.Become.Become())
+	_, files, _, err := find(ctx, remote, p.Cwd, []string{f.path}, maxReportFiles, p.Become.Become())
 	switch {
 	case err != nil:
 		return err

@@ -46,6 +46,10 @@ func TestTestcaseVerdicts(t *testing.T) {
 		{"report glob", m{"command": "mkdir -p o; for i in 1 2; do printf '1..1\nok - %s\n' $i > o/$i.tap; done", "report": "tap:o/*.tap"}, "1=passed 2=passed", "", 0},
 		{"no report", m{"command": "true", "report": "junit:none.xml", "name": "x"}, "x=failed", "report none.xml: was not written", 0},
 		{"broken report", m{"command": "echo '<testsuite>' > r.xml", "report": "junit:r.xml", "name": "x"}, "x=failed", "report r.xml: is not JUnit XML", 0},
+		{"huge report", m{"command": "printf '<testsuite>' > r.xml; head -c 9000000 /dev/zero | tr '\\0' ' ' >> r.xml", "report": "junit:r.xml", "name": "x"}, "x=failed", "report r.xml: r.xml is over 8 MiB", 0},
+		{"binary report", m{"command": "head -c 100000 /dev/urandom > r.xml", "report": "junit:r.xml", "name": "x"}, "x=failed", "report r.xml: is not ", 0},
+		{"a directory as report", m{"command": "mkdir r.xml", "report": "junit:r.xml", "name": "x"}, "x=failed", "report r.xml: was not written", 0},
+		{"too many reports", m{"command": "mkdir o; for i in $(seq 205); do echo 1..0 > o/$i.tap; done", "report": "tap:o/*", "name": "x"}, "x=failed", "report o/*: more than 200 files match", 0},
 		{"old report", m{"command": "true", "report": "tap:old.tap", "name": "x"}, "x=failed", "report old.tap: was not written", 0},
 		{"script", m{"script": "#!/bin/bash\n[[ $1 == a ]]", "args": []string{"a"}}, "script=passed", "", 0},
 	}

@@ -188,7 +188,7 @@ func (h *LocalHost) place(up plugins.Upload) (plugins.Transfer, error) {
 func writeFile(dest string, content []byte, mode fs.FileMode, when time.Time) error {
 	part := dest + ".tfw-part"
 	if err := os.WriteFile(part, content, 0o600); err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(part)) // as over SSH, nothing is left of it
 	}
 	if err := os.Chmod(part, mode); err != nil {
 		return err

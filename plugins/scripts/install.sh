@@ -7,6 +7,7 @@ case $dest in */*) dir=${dest%/*}/ ;; *) dir=./ ;; esac
 name=${dest##*/}
 old=$dir.$name.tfw-old none=$dir.$name.tfw-none part=$dir.$name.tfw-part
 fail() {
+	rm -f -- "$part" "$dir.$name.tfw-new" # what was not put in place is of no use
 	echo "$2" >&2
 	exit "$1"
 }
@@ -30,15 +31,12 @@ journal() { # remember what was installed last, for a rollback that names nothin
 [ -f "$new" ] || fail 66 "$new: no such file on the host"
 case $dest in /*) full=$dest ;; *) full=$PWD/$dest ;; esac
 if [ "$new" != "$dir.$name.tfw-new" ]; then # a file of the host: never moved away from where it is
-	cp -p -- "$new" "$part" || fail 74 "$new cannot be copied beside $dest"
+	cp -p -- "$new" "$part" || fail 74 "$new cannot be copied beside $dest (cp says why; what was there is still there)"
 	new=$part
 	[ -n "$mode" ] || mode=-
 fi
 got=$(hash "$new") || exit
-[ -z "$sum" ] || [ "$got" = "$sum" ] || {
-	rm -f -- "$new"
-	fail 74 "the file beside $dest has another hash than asked for: $got"
-}
+[ -z "$sum" ] || [ "$got" = "$sum" ] || fail 74 "the file beside $dest has another hash than asked for: $got"
 had=
 if [ -f "$dest" ]; then had=$(hash "$dest") || exit; fi
 [ "$mode" = - ] || chmod -- "$mode" "$new" || fail 73 "the mode of $new cannot be set"

@@ -1,8 +1,9 @@
-# list LIMIT PATTERN...: files that match, each as "SIZE PATH" and a NUL; "- PATTERN" for
-# a pattern that matches none. "**" is any depth, a trailing "/" is a directory as a whole.
+# list LIMIT PATTERN...: "@ DIRECTORY" it looks in, then files that match, each as "SIZE PATH" and a
+# NUL; "- PATTERN" for a pattern that matches none. "**" is any depth, a trailing "/" is a directory as a whole.
 limit=$1 n=0
 shift
 IFS=
+printf '@ %s\0' "$(pwd -P)"
 emit() {
 	[ -f "$1" ] && [ -r "$1" ] || return 0
 	found=1 n=$((n + 1))

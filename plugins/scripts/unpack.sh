@@ -16,6 +16,9 @@ fd377a58) kind=J ;;
 28b52ffd) kind=zstd ;;
 *) kind= ;;
 esac
+for need in z:gzip J:xz j:bzip2 zstd:zstd; do
+	[ "$kind" != "${need%:*}" ] || command -v "${need#*:}" >/dev/null 2>&1 || fail 69 "${need#*:}, which the source is packed with, is not installed on this host"
+done
 case $kind in
 zstd) zstd -dc <"$archive" | tar -xf - ;;
 *) tar -x${kind}f "$archive" ;;
