@@ -25,15 +25,18 @@ echo "$t_a1 $t_a2" >"$t_f+got"
 [ -e "$t_f+out" ] || { sleep 0.3 || sleep 1; [ -e "$t_f+out" ]; } || { t_state; t_end; exit; }
 t_follow "$t_a1" "$t_a2"
 # Whoever dies without a word is missed within a moment: existence is the test, not silence.
-( t_g=''; while :; do
+t_guarded() { set -- $t_G; [ "${2-}" ] && t_stat "$2" && [ "$t_T" = "$3" ] && case $t_S in [ZX]) false ;; esac; }
+t_W=$t_wp t_gave=''
+( t_g='' t_u=0; while :; do
     t_state; case $t_now in running|orphan) ;; *) t_end; exit ;; esac
     [ -e "$t_f+out" ] || { t_say gone "$t_wp" "$t_cb"; exit; }
     if [ -e "$t_f+stall" ]; then [ "$t_g" ] || { read -r t_g t_x <"$t_f+stall"; t_say stall "$t_g" "$t_x" "$t_d"; }; elif [ "$t_g" ]; then t_g=''; t_say resumed; fi
-    sleep 0.25 || sleep 1
+    # The helper that the launch left behind is the guard, or another attach's. Without them it is for us to see that there is one.
+    t_guarded || t_mind
+    if [ "$t_w" = gnu ]; then t_x=$t_wp; [ "$t_now" = running ] || t_x=$t_cp; t_wake 0.1 "$t_x" "$t_f+run"; sleep 0.05 || sleep 1
+    elif [ $((t_u+=1)) -lt 40 ]; then sleep 0.25 || sleep 1; else sleep 1; fi
   done ) 3<&- 4>&- & t_3=$!
-# The helper that the launch left behind is the guard. Without it we are, for as long as somebody listens.
-t_W=$t_wp t_gave='' t_4=''; grep -qzxF "TFW_HELPER=$t_i" /proc/[0-9]*/environ || { ( t_guard ) 3<&- 4>&- >/dev/null & t_4=$!; }
 while read -r t_a t_x t_y; do case $t_a in
   got) echo "$t_x $t_y" >"$t_f+got" ;;
   kept) t_give "$t_x" "$t_y" ;; esac; done <&3
-kill -s KILL $t_1 $t_2 $t_3 $t_4
+kill -s KILL $t_1 $t_2; t_slay $t_3

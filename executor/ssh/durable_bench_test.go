@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,4 +162,63 @@ func BenchmarkLargeOutput(b *testing.B) {
 			s.Close()
 		}
 	})
+}
+
+// BenchmarkQuietFollowed is what a hundred followed commands that say nothing cost their host. The figures are those of
+// the pid namespace it runs in, so give it one of its own: unshare --pid --fork --mount-proc go test -run none -bench QuietFollowed -benchtime 1x.
+func BenchmarkQuietFollowed(b *testing.B) {
+	h := newDurableHost(b)
+	host := h.host()
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(b.Context())
+	var up atomic.Int64
+	for i := range 100 {
+		host := *host
+		host.Address, host.SSH.HostKey = fmt.Sprintf("127.1.0.%d", i+1), h.pinned()
+		c := mustConnect(b, h.tr, &host)
+		wg.Go(func() { c.Run(ctx, command("echo up; exec sleep 60"), executor.Offsets{}, false, upSink{up: &up}) })
+	}
+	for up.Load() < 100 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(3 * time.Second)
+	const span = 20 * time.Second
+	for b.Loop() {
+		forks, cpu := namespaceSpent(b)
+		time.Sleep(span)
+		forks1, cpu1 := namespaceSpent(b)
+		b.ReportMetric(float64(forks1-forks)/span.Seconds(), "forks/s")
+		b.ReportMetric(100*(cpu1-cpu).Seconds()/span.Seconds(), "%cpu")
+	}
+	cancel()
+	wg.Wait()
+}
+
+type upSink struct {
+	quietSink
+	up *atomic.Int64
+}
+
+func (s upSink) Bytes(executor.Stream, int64, []byte) error { s.up.Add(1); return nil }
+
+// namespaceSpent gives how many processes were made so far, and the CPU time of all that live, with the children they waited for, but for our own.
+func namespaceSpent(b *testing.B) (last int64, cpu time.Duration) {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Sscan(strings.Fields(string(load))[4], &last)
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		text, _ := os.ReadFile(f)
+		_, rest, ok := strings.Cut(string(text), ") ")
+		if !ok || strings.HasPrefix(string(text), fmt.Sprint(os.Getpid(), " ")) {
+			continue
+		}
+		for _, ticks := range strings.Fields(rest)[11:15] {
+			n, _ := strconv.Atoi(ticks)
+			cpu += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return last, cpu
 }

@@ -45,7 +45,9 @@ func TestSpoolFullDisk(t *testing.T) {
 	h := newDurableHost(t)
 	dir := h.tmpfs(t, "64k")
 	c := h.conn(t)
-	mustRun(t, c, command("true"))
+	quiet := command("true") // nothing of it lingers that would give its page back to the disk
+	quiet.Login = true
+	mustRun(t, c, quiet)
 	for _, script := range []string{"head -c 200000 /dev/zero; echo rc $? >&2; exit 6", "head -c 200000 /dev/zero 2>/dev/null; exit 0", "sleep 0.2; head -c 200000 /dev/zero; exit 6"} {
 		cmd := command(script)
 		r, end := mustRun(t, c, cmd)
@@ -159,10 +161,7 @@ func TestBoundWithoutController(t *testing.T) {
 				t.Fatal(err)
 			}
 			if killed {
-				for _, pid := range withEnv("TFW_HELPER=" + cmd.ID.String()) {
-					n, _ := strconv.Atoi(pid)
-					_ = syscall.Kill(n, syscall.SIGKILL) // it may have ended
-				}
+				h.killHelper(cmd.ID)
 			}
 			mustWrite(t, h.home+"/go", "")
 			if !killed {
@@ -189,6 +188,22 @@ func TestBoundWithoutController(t *testing.T) {
 				t.Errorf("events %q", text)
 			}
 		})
+	}
+}
+
+// killHelper kills the helper that the launch left behind, and what it waits for.
+func (h *durableHost) killHelper(id executor.CommandID) {
+	b, _ := os.ReadFile(filepath.Join(h.home, ".tfw", id.String()+"+run"))
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0] == "pid1" {
+			if pid, err := strconv.Atoi(f[2]); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+			}
+		}
+	}
+	for _, pid := range withEnv("TFW_HELPER=" + id.String()) {
+		n, _ := strconv.Atoi(pid)
+		_ = syscall.Kill(n, syscall.SIGKILL)
 	}
 }
 
@@ -221,4 +236,55 @@ func TestDaemonWrites(t *testing.T) {
 		t.Errorf("%+v %v", rep, err)
 	}
 	until(t, "the files to go", func() bool { return strings.Join(h.files(cmd.ID), " ") == "ack" })
+}
+
+// TestWritesOnAfterTheEnd: until the end is acknowledged the bound holds for what outlived a command too, whether that was
+// followed or had ended before, and stayed in its session or left it; after it nobody is left stopped.
+func TestWritesOnAfterTheEnd(t *testing.T) {
+	const writer = "sh -c 'while :; do head -c 100000 /dev/zero; echo x >>$HOME/$TFW_RUN; sleep 0.02; done'"
+	h := newDurableHost(t)
+	c := h.conn(t)
+	for name, script := range map[string]string{
+		"short":                     writer + " &",
+		"short, session of its own": "setsid " + writer + " &",
+		"followed":                  writer + " & sleep 0.3",
+		"followed, session":         "setsid " + writer + " & sleep 0.3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := command(script + "\nexit 4")
+			cmd.MaxSpool = 1 << 20
+			if _, end := mustRun(t, c, cmd); end.Code != 4 {
+				t.Errorf("%+v", end)
+			}
+			wrote := func() int64 {
+				i, err := os.Stat(filepath.Join(h.home, cmd.ID.String()))
+				if err != nil {
+					return 0
+				}
+				return i.Size()
+			}
+			until(t, "the child to be stopped", func() bool {
+				_, err := os.Stat(filepath.Join(h.home, ".tfw", cmd.ID.String()+"+stall"))
+				return err == nil
+			})
+			time.Sleep(300 * time.Millisecond)
+			size, _ := h.spooled(cmd.ID, "out")
+			at := wrote()
+			time.Sleep(1500 * time.Millisecond)
+			if now, _ := h.spooled(cmd.ID, "out"); now > size+200_000 || now > 20<<20 {
+				t.Errorf("it goes on writing: %d, then %d", size, now)
+			}
+			c.Acknowledge(nil, cmd.ID)
+			if err := c.sweep(within(t, 20*time.Second)); err != nil {
+				t.Error(err)
+			}
+			until(t, "the child to go on", func() bool { return wrote() > at+20 })
+			if rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, time.Second); err != nil || rep.Killed == 0 || len(rep.Left) > 0 {
+				t.Errorf("%+v %v", rep, err)
+			}
+			until(t, "the files to go", func() bool { return strings.Join(h.files(cmd.ID), " ") == "ack" })
+			until(t, "the guard to go", func() bool { return len(withEnv("TFW_HELPER="+cmd.ID.String())) == 0 })
+		})
+	}
 }

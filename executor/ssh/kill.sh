@@ -22,6 +22,7 @@ t_session() { case $t_ss in
 t_session
 t_scan() { t_M=''
   [ "$t_cp" ] || [ "$t_gone" ] || { t_x=$t_k; t_claim && t_session; t_k=$t_x; }
+  t_rec; set -- $t_G; t_gp=${2:--}
   t_not=" $t_wp $t_hp $$ "
   if [ "$t_sid" ] && t_alive; then t_p=$t_P; while [ "$t_p" -gt 1 ]; do t_not="$t_not$t_p "; t_stat "$t_p" || break; t_p=$t_P; done; fi
   for t_p in $(grep -lzxF "TFW_HELPER=$t_i" /proc/[0-9]*/environ); do t_p=${t_p#/proc/}; t_not="$t_not${t_p%/environ} "; done
@@ -32,17 +33,20 @@ t_scan() { t_M=''
     t_stat "$t_p" || continue
     case $t_S in [ZX]) continue ;; esac
     [ "$t_hp" ] && [ "$t_P" = "$t_hp" ] && continue
+    case $t_gp in "$t_p"|"$t_P") t_marked "$t_p" || continue ;; esac
     t_M="$t_M $t_p.$t_T"
   done; }
 t_each() { for t_m in $t_M; do case "$t_seen " in *" $t_m "*) [ "$1" = KILL ] || continue ;; *) t_seen="$t_seen $t_m" ;; esac
     kill -s "$1" "${t_m%.*}"; [ "$1" = KILL ] || kill -s CONT "${t_m%.*}"; done; }
 t_busy() { [ "$t_M" ] || { [ "$t_cb" != none ] && t_alive && ! t_rec; }; }
-t_seen='' t_k=0
+# Nobody, and nobody again: one that just becomes another program shows no environment for a moment.
+t_none() { if t_busy; then t_two=''; else t_t=$t_two t_two=1; fi; [ "$t_two" ] && [ "$t_t" ]; }
+t_seen='' t_k=0 t_two='' t_t=''
 t_now; t_end=$((t_c+t_g))
 t_scan
-while t_busy && { t_now; [ "$t_c" -lt "$t_end" ]; }; do t_each TERM; sleep 0.05 || sleep 1; t_scan; done
+until t_none || { t_now; [ "$t_c" -ge "$t_end" ]; }; do t_each TERM; sleep 0.05 || sleep 1; t_scan; done
 t_k=0; t_count=0.02
-while t_busy && [ $t_k -lt 60 ]; do t_each KILL; t_k=$((t_k+1)); sleep $t_count || sleep 1; t_count=0.05; t_scan; done
+until t_none || [ $t_k -ge 60 ]; do t_each KILL; t_k=$((t_k+1)); sleep $t_count || sleep 1; t_count=0.05; t_scan; done
 # Nothing is left of it, yet its wrapper says nothing: it hangs, and goes too.
 [ "$t_M" ] || { t_busy && kill -s KILL "$t_wp"; }
 t_count=0

@@ -132,17 +132,17 @@ func (c *conn) block(ctx context.Context, cmd executor.DurableCommand, from exec
 			return "", err
 		}
 	}
-	own, merge := "$t_S", ""
+	own, merge, leaves := "$t_S", "", "1"
 	if cmd.Merge {
 		merge = "1"
 		stdin.stage += `t_put s '' >"$t_f+err" && `
 	}
 	if cmd.Login && isQuiet(cmd.Script) {
-		own = ""
+		own, leaves = "", ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d %s t_j=%d t_J=%d t_M=%s t_O=%s\n%s\n", id, id, script.name, stdin.name, bound(cmd.MaxSpool), sinceText(cmd),
-		from.Stdout, from.Stderr, merge, own, script.run)
+	fmt.Fprintf(&b, "t_i=%s t_f=$t_d/%s t_F=%s t_N=%s t_q=%d %s t_j=%d t_J=%d t_M=%s t_O=%s t_L=%s\n%s\n", id, id, script.name, stdin.name, bound(cmd.MaxSpool), sinceText(cmd),
+		from.Stdout, from.Stderr, merge, own, leaves, script.run)
 	function(&b, "t_stage", script.stage+stdin.stage+":\n", ":\n")
 	function(&b, "t_setup", setup, "")
 	function(&b, "t_clean", script.clean+stdin.clean+after, "")

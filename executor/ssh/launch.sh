@@ -5,7 +5,7 @@
 #   t_i id  t_f spool file prefix  t_d spool  t_m umask  t_w tail  t_F script file  t_N input file  t_X interpreter  t_q spool bound
 #   t_B t_A boot id of the host when the start was first asked for (where it was known), and how many seconds ago that was
 #   t_j t_J offsets to follow from  t_M 1: stderr goes to stdout  t_k r: the shell stands by afterwards  t_R 1: it has stood by before
-#   t_O program that gives the command a session of its own  t_b boot id  t_p the wrapper's pid
+#   t_O program that gives the command a session of its own  t_L 1: it may leave others behind  t_b boot id  t_p the wrapper's pid
 #   "$@" arguments;  t_stage t_setup t_clean: functions that launch.go writes over where there is something to do
 #
 # State files, 0600 in a 0700 directory, named ID+WHAT (an id has no "+"):
@@ -16,7 +16,7 @@
 #   cmd in   the script and its stdin, emptied when the command has ended
 #   out err  the streams, whole
 #   way      there when the helper brings the output: it was asked to follow
-#   got      "out err": offsets the controller has; stall, full, cut: see guard.sh
+#   run also has lines of the guard. got "out err": offsets the controller has; stall, full, cut: see guard.sh
 #   ack      tombstone, made before the rest goes: an exit1 line
 # $1 s or b as in printf; mksh has no printf of its own, and the text must not be in the arguments of a program.
 t_put() { case ${KSH_VERSION-} in
@@ -32,12 +32,30 @@ t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g='' t_W=$t_p
   while read -r t_a t_x t_y t_z; do case $t_a$t_x-$t_z in
     :-) [ "$t_1" ] && continue
       echo "$t_j $t_J" >"$t_f+got"; echo >"$t_f+way"
-      t_say started "$t_p" "$t_b"; t_follow "$t_j" "$t_J"; t_guard & t_g=$! ;;
+      t_say started "$t_p" "$t_b"; t_follow "$t_j" "$t_J"; t_guard '' & t_g=$! ;;
     :*-) echo "$t_x $t_y" >"$t_f+got" ;;
     :*-k) t_give "$t_x" "$t_y" ;; esac; done <&3
   exec 4>&- >/dev/null
-  [ "$t_1" ] && kill -s KILL $t_1 $t_2 $t_g
-  t_guard; }
+  [ "$t_1" ] && { kill -s KILL $t_1 $t_2; t_slay $t_g; }
+  t_guard end
+  [ "$t_e" ] && [ "$t_L" ] && t_after; }
+# The command may have left somebody behind who writes on (t_L). Who that is, is asked a second later for all that ended within it, by one of
+# their wrappers: late+stage has its pid, and ID/BOUND of the others. Where nobody was born since, on the whole host, there is nothing to ask.
+t_after() { t_c='' t_W=$t_p
+  while read -r t_x t_y t_z; do [ "$t_x" = pid1 ] && t_c=$t_y; done <"$t_f+run"
+  read -r t_x t_x t_x t_x t_y </proc/loadavg && [ "$t_y" = "$t_c" ] && return
+  t_x='' t_y=$t_d/late
+  [ -e "$t_y+stage" ] && echo "$t_i/$t_q" >>"$t_y+stage" && read -r t_x <"$t_y+stage" && [ -d "/proc/$t_x" ] && return
+  [ -e "$t_y+stage" ] && rm -f "$t_y+stage"
+  ( trap '' HUP PIPE; export TFW_HELPER="$t_i"; t_enrol
+    t_u=''; set -C; set -- $t_me; { t_u=1; echo "$2"; } >"$t_y+stage" || { [ "$t_u" ] && rm -f "$t_y+stage"; t_u=''; }; set +C
+    sleep 1
+    t_l="$t_i/$t_q" t_z=''
+    [ "$t_u" ] && mv "$t_y+stage" "$t_y.$2+stage" && { while read -r t_x; do t_l="$t_l $t_x"; done <"$t_y.$2+stage"; rm -f "$t_y.$2+stage"; }
+    for t_x in $t_l; do t_z="$t_z -e TFW_RUN=${t_x%/*}"; done
+    [ "$(grep -lzxF $t_z /proc/[0-9]*/environ)" ] || exit
+    for t_x in $t_l; do t_i=${t_x%/*} t_q=${t_x#*/} t_f=$t_d/${t_x%/*}; [ -e "$t_f+run" ] && [ "$(t_who)" ] && t_mind; done
+  ) </dev/null >/dev/null 2>&1 3<&- 4>&- 9<&- & }
 
 # What the login would find otherwise than this shell did: its home, or a file that it reads first.
 t_stale() { [ . -ef "$PWD" ] || return 0
@@ -80,8 +98,8 @@ t_go() { trap : HUP INT QUIT TERM PIPE
   t_c=$?
   t_g=- t_v=0
   [ $t_c -gt 128 ] && while read -r t_x; do case $t_x in *1' '*' .'|'') ;; *) t_g=s ;; esac; done <"$t_f+run" 2>/dev/null
-  # A byte that cannot be written now may have been one of the command's before. What says nothing and succeeds has lost nothing.
-  { { [ $t_c != 0 ] || [ -s "$t_f+out" ] || [ -s "$t_f+err" ]; } && { [ -e "$t_f+full" ] || ! echo . >"$t_f+full"; } && t_g=f$t_g; } 2>/dev/null
+  # A byte that cannot be written now may have been one of the command's before. A program of those that start no others, which says nothing and succeeds, has lost nothing.
+  { { [ $t_c != 0 ] || [ "$t_L" ] || [ -s "$t_f+out" ] || [ -s "$t_f+err" ]; } && { [ -e "$t_f+full" ] || ! echo . >"$t_f+full"; } && t_g=f$t_g; } 2>/dev/null
   read -r t_v t_x 2>/dev/null </proc/uptime
   t_e="exit1 $t_c $t_u $t_v $t_g ."
   echo "$t_e" >&2
@@ -94,6 +112,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
   elif [ "$t_h" ]; then
     if t_size; then t_say end "$t_p" "$t_b" "$t_z" "$t_y" "$t_e"; else t_say gone "$t_p" "$t_b" "$t_e"; fi
     # sshd closes stdin when its child ends, and with that the helper would stop before all is read.
+    t_clean; t_clean() { :; }
     wait $t_H; t_k=''
   else
     t_x=''; t_y='dd bs=131072 count=1'
@@ -102,6 +121,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
     t_say whole "$t_p" "$t_b" "$t_x.$t_k" "$t_e"
   fi
   t_clean
+  [ "$t_L" ] && [ "$t_h" != 1 ] && t_after 2>/dev/null
   [ "$t_K" ] && [ ! "$t_R" ] && rm -f "$t_d/standby.$$+stage"
   [ "$t_k" ]; exit; }
 # A shell that is to stand by needs setsid for its commands, and a file that is as old as its login, of which an open descriptor is enough.

@@ -28,7 +28,7 @@ func (c *conn) payload(ctx context.Context, cmd executor.DurableCommand, id, wha
 	return payload{
 		name:  name,
 		stage: "t_put " + words(content) + " >" + name + " && ",
-		clean: "t_put s '' >" + name + " 2>/dev/null\n",
+		clean: "[ -e " + name + " ] && t_put s '' >" + name + " 2>/dev/null\n",
 	}, nil
 }
 

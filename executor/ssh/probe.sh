@@ -11,7 +11,7 @@ for t_y in "$HOME/.tfw" "/var/tmp/tfw-$t_u" "/tmp/tfw-$t_u"; do case $t_y in *[!
   [ -e "$t_y" ] && t_x="$t_x $t_y is not a private directory of this user,"
   mkdir -m 700 "$t_y" && t_own "$t_y" && { t_d=$t_y; break; }; done 2>/dev/null
 [ "$t_d" ] || t_fail nospool "${t_x:- none of /var/tmp, home and /tmp can be written}"
-t_w=poll; case $(tail --version 2>/dev/null) in *GNU*) t_w=gnu ;; esac
+t_w=poll; case $(timeout -s KILL 9 tail --version 2>/dev/null) in *GNU*) t_w=gnu ;; esac
 t_b=-; read -r t_b 2>/dev/null </proc/sys/kernel/random/boot_id
 # logind ends what a login leaves behind, but for those it is told to spare (logind.conf(5); root by default).
 t_z=yes; [ -d /run/systemd/system ] && [ "$t_u" != 0 ] && case $(cat /usr/lib/systemd/logind.conf.d/*.conf /etc/systemd/logind.conf /run/systemd/logind.conf.d/*.conf /etc/systemd/logind.conf.d/*.conf 2>/dev/null |

@@ -13,14 +13,20 @@ t_sweep() { t_R='' t_O='' t_M=''
   for t_x in "$t_d"/standby.*+stage; do t_i=${t_x##*/standby.}; [ ! -e "$t_x" ] || [ -d "/proc/${t_i%+stage}" ] || t_R="$t_R $t_x"; done
   [ "$t_O" ] || { rm -f $t_R; return; }
   t_M=$(grep -lzxF $t_M /proc/[0-9]*/environ 2>/dev/null)
-  for t_i in $t_O; do t_f=$t_d/$t_i
-    for t_x in $t_M; do grep -qzxF "TFW_RUN=$t_i" "$t_x" 2>/dev/null && { t_late; continue 2; }; done
+  for t_i in $t_O; do t_f=$t_d/$t_i t_l=''
+    for t_x in $t_M; do grep -qzxF "TFW_RUN=$t_i" "$t_x" 2>/dev/null && t_l="$t_l ${t_x%environ}fd"; done
+    # Who has them open may write on; the others are no concern of the spool's.
+    [ "$t_l" ] && ls -l $t_l 2>/dev/null | grep -qF "$t_f+" && { t_late; continue; }
     t_R="$t_R $t_f+out $t_f+err"
   done
   rm -f $t_R; }
 # Who outlived its command may write on for ever. Nobody reads that: the files are emptied again and again for as long as it lives.
-t_late() { ( trap '' HUP
-  while grep -qzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ && t_size; do
-    if [ $((t_z+t_y)) -gt 1048576 ]; then : >"$t_f+out"; : >"$t_f+err"; sleep 1; else sleep 3; fi
+t_late() { ( trap '' HUP; t_u=''; [ -e "$t_f+stall" ] && t_u=1
+  while t_l=$(grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ); [ "$t_l" ] && t_size; do
+    t_z=$((t_z+t_y))
+    [ $t_z -gt 1048576 ] && { : >"$t_f+out"; : >"$t_f+err"; }
+    [ "$t_u" ] && for t_x in $t_l; do t_x=${t_x#/proc/}; kill -s CONT "${t_x%/environ}"; done
+    t_l=${t_l#/proc/} t_u=''
+    sleep 1; [ $t_z -gt 1048576 ] || t_wake 2 "${t_l%%/*}" "$t_f+out" "$t_f+err"
   done
   rm -f "$t_f+out" "$t_f+err" ) </dev/null >/dev/null 2>&1 3<&- 4>&- & }
