@@ -35,9 +35,20 @@ type oracleAnswer struct {
 // askAnsible runs ansible-core on many inventories in one go.
 func askAnsible(t *testing.T, cases []oracleCase) []oracleAnswer {
 	t.Helper()
-	program, err := exec.LookPath("ansible")
+	var answers []oracleAnswer
+	askOracle(t, "ansible", cases, &answers)
+	if len(answers) != len(cases) {
+		t.Fatalf("%d answers to %d inventories", len(answers), len(cases))
+	}
+	return answers
+}
+
+// askOracle puts questions to testdata/PROGRAM_oracle.py, by the Python that the program itself uses.
+func askOracle(t *testing.T, name string, questions, answers any) {
+	t.Helper()
+	program, err := exec.LookPath(name)
 	if err != nil {
-		t.Skip("ansible is not installed")
+		t.Skip(name + " is not installed")
 	}
 	head, err := os.ReadFile(program)
 	if err != nil {
@@ -46,25 +57,35 @@ func askAnsible(t *testing.T, cases []oracleCase) []oracleAnswer {
 	line, _, _ := strings.Cut(string(head), "\n")
 	python := strings.Fields(strings.TrimPrefix(line, "#!"))
 	if !strings.HasPrefix(line, "#!") || len(python) == 0 {
-		t.Skip("ansible is no script: its Python is not known")
+		t.Skip(name + " is no script: its Python is not known")
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer stop()
-	in, _ := json.Marshal(cases)
-	cmd := exec.CommandContext(ctx, python[0], append(python[1:], "testdata/ansible_oracle.py")...)
+	in, _ := json.Marshal(questions)
+	cmd := exec.CommandContext(ctx, python[0], append(python[1:], "testdata/"+name+"_oracle.py")...)
 	cmd.Env = append(os.Environ(), "ANSIBLE_LOCALHOST_WARNING=False", "ANSIBLE_HOME="+t.TempDir())
 	cmd.Stdin = bytes.NewReader(in)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("ansible's Python cannot be asked: %v\n%s", err, complaints.String())
+		t.Fatalf("%s's Python cannot be asked: %v\n%s", name, err, complaints.String())
 	}
-	var answers []oracleAnswer
-	if err := json.Unmarshal(out, &answers); err != nil || len(answers) != len(cases) {
-		t.Fatalf("%v: %d answers to %d inventories", err, len(answers), len(cases))
+	if err := json.Unmarshal(out, answers); err != nil {
+		t.Fatal(err)
 	}
-	return answers
+}
+
+// oracleCount is how many questions a test asks, and the seed: more of them by INVENTORY_ORACLE=N.
+func oracleCount(n int) (int, uint64) {
+	if more, err := strconv.Atoi(os.Getenv("INVENTORY_ORACLE")); err == nil {
+		n = more
+	}
+	seed := uint64(4)
+	if given, err := strconv.ParseUint(os.Getenv("INVENTORY_SEED"), 10, 64); err == nil {
+		seed = given
+	}
+	return n, seed
 }
 
 // dice makes random inventories as INI or YAML, and patterns for them.
@@ -274,14 +295,7 @@ func (d *dice) pattern(names []string) string {
 // ansible-core gives, but for what the golden README departs in. INVENTORY_ORACLE=N
 // makes N inventories of each kind.
 func TestAsAnsible(t *testing.T) {
-	n := 12
-	if more, err := strconv.Atoi(os.Getenv("INVENTORY_ORACLE")); err == nil {
-		n = more
-	}
-	seed := uint64(4)
-	if given, err := strconv.ParseUint(os.Getenv("INVENTORY_SEED"), 10, 64); err == nil {
-		seed = given
-	}
+	n, seed := oracleCount(12)
 	dir := t.TempDir()
 	var cases []oracleCase
 	var ours []*Inventory

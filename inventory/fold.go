@@ -69,11 +69,14 @@ func ranges(numbers []string) string {
 		return numbers[0]
 	}
 	var b strings.Builder
+	padded := false // as ClusterShell has it, a lone 09 makes the 92 behind it padded too: [09,92-99,100]
 	for i := 0; i < len(numbers); {
 		j := i
-		for j+1 < len(numbers) && follows(numbers[j], numbers[j+1]) {
+		padded = padded && len(numbers[i]) == len(numbers[i-1]) || len(numbers[i]) > 1 && numbers[i][0] == '0'
+		for j+1 < len(numbers) && follows(numbers[j], numbers[j+1]) && !(padded && len(numbers[j]) < len(numbers[j+1])) {
 			j++
 		}
+		padded = padded && j == i
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}

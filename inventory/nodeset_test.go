@@ -152,6 +152,19 @@ func TestExpandErrorsGolden(t *testing.T) {
 	}
 }
 
+// Digits that touch a range are refused where a person and ClusterShell would read them otherwise.
+func TestDigitsBesideRanges(t *testing.T) {
+	for set, want := range map[string]string{
+		"n1[08-12]": "n[108-112]", "n[8-11]0": "n[80,90,100,110]", "n1[8,12]": "n[18,112]", "n0[1-9]": "n[01-09]", "r[1-2]0[1-8]": "r[101-108,201-208]",
+		"n1[8-12]": "", "n0[1-10]": "", "n[0-11]0": "", "n[5-5/1]0": "", "r[1-2]0[9-10]": "",
+	} {
+		names, err := Expand(set)
+		if Fold(names) != want || (err != nil) != (want == "") {
+			t.Errorf("%s is %s, %v; want %s", set, Fold(names), err, want)
+		}
+	}
+}
+
 func TestExpandBound(t *testing.T) {
 	for _, set := range []string{"n[1-999999999]", "n[1-1000]m[1-1000]o[1-1000]", "n[1-600000],m[1-600000]", "n[1-99999999999999999999]", "a[0-9]b[0-9]c[0-9]d[0-9]e[0-9]f[0-9]g[0-9]"} {
 		allocs := testing.AllocsPerRun(1, func() {

@@ -26,7 +26,8 @@ func setErrorf(off int, fix, format string, args ...any) *setError {
 // span is one range of numbers, both ends included: 01-24/2.
 type span struct {
 	lo, hi, step int
-	width        int // digits with padding; 0 without
+	width        int  // digits with padding; 0 without
+	stepped      bool // a step is written
 }
 
 func (s span) count() int { return (s.hi-s.lo)/s.step + 1 }
@@ -69,7 +70,7 @@ func parseSpan(part string, off int) (span, *setError) {
 	if !ranged {
 		hi = lo
 	}
-	s := span{step: 1}
+	s := span{step: 1, stepped: stepped}
 	var err *setError
 	if s.lo, err = parseNumber(lo, off); err != nil {
 		return span{}, err
@@ -157,21 +158,34 @@ func parsePattern(s string) (namePattern, *setError) {
 	}
 }
 
-// adjacent refuses digits right behind a range with a step: n[1-6/2]0 would
-// step by 20.
+// adjacent refuses ranges that digits touch where one can misread them: n[1-6/2]0
+// would step by 20, n0[1-10] is padded to no one width, and n1[8-12] is n18, n19,
+// n110 to one and n18 to n112 to the other (ClusterShell).
 func (p namePattern) adjacent(s string) *setError {
 	off := 0
 	for i, spans := range p.dims {
 		off += len(p.literals[i])
-		next := p.literals[i+1]
+		lead, trail := lastDigits(p.literals[i]), firstDigits(p.literals[i+1])
+		if lead+trail == "" {
+			continue
+		}
 		for _, sp := range spans {
-			if sp.step > 1 && next != "" && next[0] >= '0' && next[0] <= '9' {
+			lo, hi := sp.text(sp.lo), sp.text(sp.hi)
+			switch uneven := len(lo) != len(hi); {
+			case sp.stepped && trail != "":
 				return setErrorf(off, "write the range without a step, or put a separator before the digits", "digits follow a range with a step in %s", quoted(s))
+			case uneven && (lead != "" || lo == "0"):
+				return setErrorf(off, "write the digits inside the range, as in [101-124], or give both its ends the same number of digits", "digits touch a range from %s to %s in %s, which can be read in two ways", lo, hi, quoted(s))
 			}
 		}
 	}
 	return nil
 }
+
+func firstDigits(s string) string { return s[:len(s)-len(strings.TrimLeft(s, digits))] }
+func lastDigits(s string) string  { return s[len(strings.TrimRight(s, digits)):] }
+
+const digits = "0123456789"
 
 // count is how many names the pattern makes, duplicates counted, at most maxNames+1.
 func (p namePattern) count() int {
