@@ -147,6 +147,7 @@ func (b *builder) checkOwners() {
 func (b *builder) lint(inv *Inventory) {
 	b.lintAddresses(inv)
 	b.lintUnused(inv)
+	b.lintKeys()
 	carried := map[string]bool{}
 	for _, h := range inv.hosts {
 		for _, p := range h.Plugins {

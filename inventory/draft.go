@@ -133,6 +133,9 @@ func badName(name string) (why, fix string) {
 		return fmt.Sprintf("the name %s begins with a dash, like an option", quoted(name)), "begin it with a letter or digit"
 	}
 	for i, c := range name {
+		if c == ':' && strings.HasPrefix(name[i:], ":{") {
+			return fmt.Sprintf("no space behind the colon in %s", quoted(name)), "write `" + name[:i] + ": {...}`"
+		}
 		if c == ':' && !isIPv6(name) {
 			return fmt.Sprintf("a colon in the name %s would split a target", quoted(name)), "use a dash or an underscore"
 		}

@@ -230,7 +230,11 @@ func (r *reader) secret(f field, n *yaml.Node) (any, bool) {
 	s := Secret(n.Value)
 	if err := s.valid(); err != nil {
 		at := r.at(n)
-		p := at.problem(SeverityError, "put it in a file only you can read and write `"+f.name+": file:/path`, or use env:NAME", f.name+" is a literal: secrets are given by reference")
+		fix := "put it in a file only you can read and write `" + f.name + ": file:/path`, or use env:NAME"
+		if strings.HasPrefix(n.Value, "$") {
+			fix = "for a variable of the environment write `" + f.name + ": env:NAME`, without $"
+		}
+		p := at.problem(SeverityError, fix, f.name+" is a literal: secrets are given by reference")
 		p.Text = "" // the line holds the secret
 		r.rep.errors = append(r.rep.errors, p)
 		return nil, false

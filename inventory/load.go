@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -104,6 +105,9 @@ func (l *loader) place(from ref) position {
 func (l *loader) unreadable(from ref, err error) {
 	p := unreadable(from.name, err)
 	if from.at.src != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			p.Fix = "correct the path: it starts at the folder of this file"
+		}
 		l.draft.rep.errorf(from.at, p.Fix, "%s: %s", from.name, p.Message)
 		return
 	}

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"net/netip"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -63,7 +64,11 @@ func (r *reader) refs(n *yaml.Node, what string) []ref {
 	for _, c := range items {
 		c = r.real(c)
 		if c.Kind != yaml.ScalarNode || isNull(c) || c.Value == "" {
-			r.rep.errorf(r.at(c), "write `"+what+": [one, two]`", "%s must be a list of names, not %s", what, kindName(c))
+			fix := "write `" + what + ": [one, two]`"
+			if what == "hosts" && c.Kind == yaml.MappingNode {
+				fix = "hosts with settings are no list: write `NAME: {address: ...}` lines, without dashes"
+			}
+			r.rep.errorf(r.at(c), fix, "%s must be a list of names, not %s", what, kindName(c))
 			continue
 		}
 		out = append(out, ref{name: c.Value, at: r.at(c)})
@@ -209,7 +214,13 @@ func (r *reader) hostSettings(key string, value *yaml.Node) (own *layer, address
 	}
 	what := "host " + key
 	if n := r.real(value); n.Kind == yaml.ScalarNode {
-		r.rep.errorf(r.at(n), "write `{address: "+n.Value+"}` if that is its address", "%s must be a map, not %s", what, kindName(n))
+		fix := "write `{address: " + n.Value + "}` if that is its address"
+		if name, rest, ok := strings.Cut(n.Value, ":"); ok && rest != "" {
+			if _, known := findField(hostFields, name); known {
+				fix = "put a space behind the colon: `" + name + ": " + strings.TrimSpace(rest) + "`"
+			}
+		}
+		r.rep.errorf(r.at(n), fix, "%s must be a map, not %s", what, kindName(n))
 		return nil, "", position{}
 	}
 	own = &layer{label: what}
@@ -247,10 +258,25 @@ func (r *reader) addresses(names []string, address string, at position) []string
 		r.rep.errorf(at, "write a host name or an IP address; user and port belong under ssh", "%s is not an address", quoted(address))
 		return nil
 	}
+	if why, fix := notAddress(out[len(out)-1]); why != "" {
+		r.rep.errorf(at, fix, "%s %s", quoted(address), why)
+		return nil
+	}
 	for len(out) < len(names) {
 		out = append(out, out[0])
 	}
 	return out
+}
+
+// notAddress says why what looks like an address is none.
+func notAddress(a string) (why, fix string) {
+	if host, port, ok := strings.Cut(a, ":"); ok && !strings.Contains(port, ":") && strings.Trim(port, digits) == "" {
+		return "is an address with a port", "write `address: " + host + "` and `ssh: {port: " + port + "}`"
+	}
+	if _, err := netip.ParseAddr(a); err != nil && strings.Trim(a, digits+".") == "" && strings.Count(a, ".") == 3 {
+		return "is not an IPv4 address", "write four numbers from 0 to 255"
+	}
+	return "", ""
 }
 
 // single refuses for a range what can only be one host's.

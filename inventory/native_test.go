@@ -2,7 +2,11 @@ package inventory
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -114,6 +118,22 @@ func TestNativeErrors(t *testing.T) {
 		{"latin1", "version: 1\n# \xe9\n", "f.yaml:2:3", "not UTF-8", "UTF-8"},
 		{"empty", "", "f.yaml", "empty", "version: 1"},
 		{"comment only", "# x\n", "f.yaml", "empty", "version: 1"},
+		{"user beside ssh", "version: 1\nhosts:\n  a: {user: root}\n", "f.yaml:3:7", "unknown key", "write `ssh: {user: ...}`"},
+		{"address in ssh", "version: 1\nhosts:\n  a: {ssh: {address: x}}\n", "f.yaml:3:13", "unknown key", "beside ssh"},
+		{"Ansible's word", "version: 1\nhosts:\n  a: {ansible_host: x}\n", "f.yaml:3:7", "unknown key", "write `address`"},
+		{"children", "version: 1\ngroups:\n  a: {children: [b]}\n", "f.yaml:3:7", "unknown key", "write `groups`"},
+		{"host in a group", "version: 1\ngroups:\n  g:\n    dut1: {address: x}\n", "f.yaml:4:5", "unknown key", "under `hosts:`"},
+		{"group at the top", "version: 1\nduts: {hosts: [a]}\n", "f.yaml:2:1", "unknown key", "under `groups:`"},
+		{"no colon", "version: 1\nhosts:\n  a: {address 1.2.3.4}\n", "f.yaml:3:7", "unknown key", "put a colon behind \"address\""},
+		{"no space", "version: 1\nhosts:\n  a:\n    address:1.2.3.4\n", "f.yaml:4:5", "must be a map", "`address: 1.2.3.4`"},
+		{"other blanks", "version: 1\nhosts:\n\u00a0\u00a0a: {}\n", "f.yaml:3:1", "unknown key", "plain spaces"},
+		{"list of maps", "version: 1\nhosts:\n  - name: a\n", "f.yaml:3:5", "list of names", "without dashes"},
+		{"port in the address", "version: 1\nhosts:\n  a: {address: '10.0.0.1:22'}\n", "f.yaml:3:16", "with a port", "`ssh: {port: 22}`"},
+		{"no IPv4", "version: 1\nhosts:\n  a[1-2]: {address: '10.0.0.[255-256]'}\n", "f.yaml:3:21", "not an IPv4", "0 to 255"},
+		{"Ansible's range", "version: 1\nhosts:\n  a[01:12]: {}\n", "f.yaml:3:7", "with a dash", "write 01-12"},
+		{"the shell's range", "version: 1\nhosts:\n  a[1..3]: {}\n", "f.yaml:3:6", "with a dash", "write 1-3"},
+		{"digits beside a range", "version: 1\nhosts:\n  n1[8-12]: {}\n", "f.yaml:3:5", "two ways", "inside the range"},
+		{"marks of a merge", "version: 1\n<<<<<<< HEAD\nhosts: {a: }\n=======\n>>>>>>> x\n", "f.yaml:", "YAML", "git"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse("f.yaml", []byte(c.file), Options{Plugins: []string{"linux_system"}})
@@ -154,6 +174,46 @@ func TestLiteralSecretIsRefusedAndNotRepeated(t *testing.T) {
 	_ = ps.Print(&b)
 	if strings.Contains(b.String()+err.Error(), "hunter2") {
 		t.Errorf("the password is shown: %s", b.String())
+	}
+}
+
+// Keys that will not do are warned of where they are named, each once.
+func TestKeyWarnings(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "")
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	keygen := func(name, passphrase string) {
+		t.Helper()
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", filepath.Join(dir, name)).CombinedOutput(); err != nil {
+			t.Skipf("ssh-keygen: %v %s", err, out)
+		}
+	}
+	keygen("good", "")
+	keygen("open", "")
+	keygen("locked", "secret")
+	if err := errors.Join(os.Chmod(filepath.Join(dir, "open"), 0o644), os.WriteFile(filepath.Join(dir, "text"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"good": "", "~/.ssh/id_ed25519": "", "open": "can be read by others", "locked": "needs a passphrase",
+		"good.pub": "is a public key", "gone": "does not exist", ".": "is a directory", "text": "is not a private key", "/dev/null": "is not a regular file",
+	} {
+		path := filepath.Join(dir, "inventory.yaml")
+		text := "version: 1\ndefaults: {plugins: [p]}\nhosts:\n  a: {ssh: {identity_file: '" + file + "'}}\n  b: {ssh: {identity_file: ['" + file + "']}}\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		inv, err := Load(t.Context(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range inv.Warnings() {
+			got = append(got, fmt.Sprintf("%d:%d %s (%s)", w.Line, w.Column, w.Message, w.Fix))
+		}
+		if want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0], want) || !strings.HasPrefix(got[0], "4:28 ")) {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
 	}
 }
 

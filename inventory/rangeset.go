@@ -70,6 +70,11 @@ func parseSpan(part string, off int) (span, *setError) {
 	if !ranged {
 		hi = lo
 	}
+	for _, between := range []string{"..", ":"} { // as in shells, and in Ansible
+		if a, b, ok := strings.Cut(part, between); ok && a != "" && b != "" && strings.Trim(a+b, digits) == "" {
+			return span{}, setErrorf(off+len(a), "write "+a+"-"+b, "a range is written with a dash, not with %s", quoted(between))
+		}
+	}
 	s := span{step: 1, stepped: stepped}
 	var err *setError
 	if s.lo, err = parseNumber(lo, off); err != nil {

@@ -131,7 +131,43 @@ func (r *reader) merge(out []pair, seen map[string]int, v *yaml.Node, depth int)
 
 // unknown reports a key that is none of those allowed.
 func (r *reader) unknown(p pair, what string, allowed []string) {
-	r.rep.errorf(r.at(p.keyNode), hint(p.key, allowed, "the keys here are: "+strings.Join(allowed, ", ")), "unknown key %s in %s", quoted(p.key), what)
+	fix := misplaced(p, r.real(p.value), what)
+	if fix == "" {
+		fix = hint(p.key, allowed, "the keys here are: "+strings.Join(allowed, ", "))
+	}
+	r.rep.errorf(r.at(p.keyNode), fix, "unknown key %s in %s", quoted(p.key), what)
+}
+
+// elsewhere are words that other tools have for keys of ours.
+var elsewhere = map[string]string{
+	"children": "groups", "members": "hosts", "hostname": "address", "ip": "address", "ansible_host": "address",
+	"ansible_user": "ssh: {user: ...}", "ansible_port": "ssh: {port: ...}", "ansible_ssh_private_key_file": "ssh: {identity_file: ...}",
+	"roles": "plugins", "username": "ssh: {user: ...}", "proxy_jump": "ssh: {jump: [...]}", "variables": "vars",
+}
+
+// misplaced is the fix for a key that has its place elsewhere; "" for one that has none.
+func misplaced(p pair, value *yaml.Node, what string) string {
+	_, ofSSH := findField(sshFields, p.key)
+	_, ofHost := findField(hostFields, p.key)
+	inside, top := strings.HasPrefix(what, "host ") || strings.HasPrefix(what, "group ") || what == "defaults", what == "the inventory"
+	switch {
+	case inside && ofSSH:
+		return "it belongs under ssh: write `ssh: {" + p.key + ": ...}`"
+	case what == "ssh" && ofHost:
+		return "it stands beside ssh, not in it"
+	case inside && elsewhere[p.key] != "":
+		return "write `" + elsewhere[p.key] + "` for it"
+	case strings.TrimSpace(p.key) != p.key || strings.ContainsRune(p.key, '\u00a0'):
+		return "indent with plain spaces: there is another kind of blank here, as web pages have"
+	case inside && (isNull(value) && strings.Contains(p.key, " ")):
+		name, _, _ := strings.Cut(p.key, " ")
+		return "put a colon behind " + quoted(name)
+	case strings.HasPrefix(what, "group ") && value.Kind == yaml.MappingNode && didYouMean(p.key, fieldNames(groupFields)) == "":
+		return "if it is a host, put it under `hosts:` of the group"
+	case top && value.Kind == yaml.MappingNode && didYouMean(p.key, nativeFields) == "":
+		return "if it is a group, put it under `groups:`; if it is a host, under `hosts:`"
+	}
+	return ""
 }
 
 // value turns a node into plain Go values: nil, bool, int, float64, string,

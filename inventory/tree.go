@@ -176,6 +176,9 @@ func tabIndent(src *source, line int) (position, bool) {
 func indentOf(text string) int { return len(text) - len(strings.TrimLeft(text, " ")) }
 
 func syntaxFix(message, text string) string {
+	if strings.HasPrefix(text, "<<<<<<<") || strings.HasPrefix(text, "=======") || strings.HasPrefix(text, ">>>>>>>") {
+		return "a merge of git left its marks here: keep one side and remove them"
+	}
 	if strings.HasPrefix(strings.TrimSpace(text), "[") && strings.HasSuffix(strings.TrimSpace(text), "]") {
 		return "in an INI inventory a section is [group], [group:vars] or [group:children]; in YAML a list needs `key:` before it"
 	}
