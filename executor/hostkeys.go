@@ -55,6 +55,15 @@ type PinnedHost struct {
 	Fingerprints []string `json:"fingerprints"` // put on file, or taken off it
 }
 
+// HostKeyAccepted records that a key is put on file unseen: the inventory says accept-new for the host, which had none
+// there. Whoever is about to trust it must not do so when there is an error.
+func (e *Executor) HostKeyAccepted(ctx context.Context, k HostKey) error {
+	return e.store.Update(ctx, func(tx Tx) error {
+		return e.audit(tx, Principal{Name: "tfw", Source: k.Address},
+			AuditEntry{Action: "hostkeys.accept", Object: k.Host, Hosts: []string{k.Host}, Outcome: "trusted", Detail: k.Fingerprint + ", the first that it showed"})
+	})
+}
+
 const scanWidth = 16
 
 func (e *Executor) hostKeys(p Principal) (HostKeys, error) {

@@ -184,6 +184,12 @@ func (a *ansibleReader) sshArg(l *layer, flag, value string, at position) bool {
 		}
 		l.add("ssh.known_hosts", a.resolvePath(arg), at)
 		return true
+	case "stricthostkeychecking":
+		if !strings.EqualFold(arg, AcceptNew) {
+			return strings.EqualFold(arg, "yes")
+		}
+		l.add("ssh.host_key", AcceptNew, at)
+		return true
 	case "connecttimeout":
 		s, err := strconv.Atoi(arg)
 		if err != nil || s <= 0 || s > 1e6 {

@@ -52,7 +52,7 @@ var sshFields = []field{
 	{name: "password", kind: secret, doc: "Reference to the password: env:NAME, file:/path or secret:NAME."},
 	{name: "jump", kind: names, doc: "Hosts of this inventory to go through, outermost first; [] for none."},
 	{name: "known_hosts", kind: path, doc: "File of known host keys; ~/.ssh/known_hosts without it."},
-	{name: "host_key", kind: word, doc: "The one public key the host must show."},
+	{name: "host_key", kind: word, doc: "The one public key the host must show; or accept-new, to take the first that it ever shows."},
 	{name: "host_ca", kind: word, doc: "Public key of the authority that signs host certificates."},
 	{name: "connect_timeout", kind: duration, doc: "Longest time for connecting and logging in, as 10s."},
 	{name: "keepalive", kind: duration, doc: "How often to ask whether the connection lives, as 30s."},

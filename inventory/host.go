@@ -55,6 +55,10 @@ func (h *Host) Has(plugin string) bool {
 	return false
 }
 
+// AcceptNew in the place of a pinned key takes the first key that the host ever shows, and no other after it: what
+// StrictHostKeyChecking accept-new is to ssh.
+const AcceptNew = "accept-new"
+
 // SSH is how a host is reached. Zero values mean: the transport's default.
 type SSH struct {
 	User           string
@@ -63,7 +67,7 @@ type SSH struct {
 	Password       Secret
 	Jump           []string // names of inventory hosts, outermost first (ProxyJump)
 	KnownHosts     string   // file; "" is the user's ~/.ssh/known_hosts
-	HostKey        string   // one pinned public key, authorized_keys format
+	HostKey        string   // one pinned public key, authorized_keys format, or [AcceptNew]
 	HostCA         string   // public key of the authority that signs host certificates
 	ConnectTimeout time.Duration
 	Keepalive      time.Duration

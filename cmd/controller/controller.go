@@ -176,7 +176,11 @@ func (c *Controller) readInventory(ctx context.Context) error {
 func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 	secrets := c.secrets()
 	resolve := executor.Resolver(secrets)
-	c.transport = ssh.New(ssh.Options{Logger: c.log, Secret: resolve})
+	c.transport = ssh.New(ssh.Options{Logger: c.log, Secret: resolve, Accepted: func(k executor.HostKey) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return c.exec.HostKeyAccepted(ctx, k)
+	}})
 	c.exec, err = executor.New(executor.Config{
 		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current, Policy: c.policy.Load, Secrets: secrets, Resolve: resolve,
 		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -40,7 +41,7 @@ func (h *hostKeys) checker(s *settings) (xssh.HostKeyCallback, []string, error) 
 		if err == nil {
 			return nil
 		}
-		if h.opt.AcceptNew && knownhosts.IsHostUnknown(err) && len(s.KnownHosts) > 0 {
+		if s.AcceptNew && knownhosts.IsHostUnknown(err) && len(s.KnownHosts) > 0 {
 			return h.acceptNew(s, key)
 		}
 		return explainKey(s, key, err)
@@ -63,9 +64,33 @@ func withRest(known []string) []string {
 	return out
 }
 
+// acceptNew puts the key of a host on file that has none there. Of two that are shown at once only one can be the first:
+// that is decided under the file's lock.
 func (h *hostKeys) acceptNew(s *settings, key xssh.PublicKey) error {
-	if err := trustHostKey(s.KnownHosts[0], s.addr(), key, true); err != nil {
-		return because(executor.ErrHostKey, "", "record the new host key: %w", err)
+	var refused error
+	added := false
+	err := rewrite(s.KnownHosts[0], func(text []byte) []byte {
+		for line := range bytes.Lines(text) {
+			if l, ok := parseKnown(line); ok && l.marker == "" && l.names(s.addr()) {
+				if !sameKey(l.key, key) {
+					refused = explainKey(s, key, &xknownhosts.KeyError{Want: []xknownhosts.KnownKey{{Key: l.key, Filename: s.KnownHosts[0]}}})
+				}
+				return text
+			}
+		}
+		if h.opt.Accepted != nil {
+			if refused = h.opt.Accepted(describeKey(s, key)); refused != nil {
+				return text
+			}
+		}
+		added = true
+		return withKey(text, s.addr(), key, true)
+	})
+	if err = errors.Join(err, refused); err != nil {
+		return because(executor.ErrHostKey, "", "the first key of %s was not taken: %w", s.addr(), err)
+	}
+	if !added {
+		return nil
 	}
 	h.opt.Logger.Info("recorded a new host key", "host", s.name, "address", s.addr(), "key", fingerprint(key), "file", s.KnownHosts[0])
 	return nil

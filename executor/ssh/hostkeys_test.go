@@ -14,6 +14,7 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 func TestHostKeys(t *testing.T) {
@@ -105,10 +106,26 @@ func TestAcceptNewRecordsOnceAndStillRefusesChange(t *testing.T) {
 	s := startSSHD(t)
 	h := s.host()
 	h.SSH.KnownHosts = filepath.Join(t.TempDir(), "new", "known_hosts")
-	if err := connectError(t, Options{AcceptNew: true}, h); err != nil {
-		t.Fatal(err)
+	strict := *h
+	h.SSH.HostKey = inventory.AcceptNew
+	var told []executor.HostKey
+	tell := func(k executor.HostKey) error { told = append(told, k); return nil }
+	full := errors.New("the record is full")
+	if err := connectError(t, Options{Accepted: func(executor.HostKey) error { return full }}, h); !errors.Is(err, executor.ErrHostKey) || !strings.Contains(err.Error(), full.Error()) {
+		t.Errorf("what could not be put on record was trusted: %v", err)
 	}
-	if err := connectError(t, Options{}, h); err != nil {
+	if keys, err := newTransport(t, Options{Accepted: tell}).ScanKeys(within(t, 20*time.Second), h, nil); err != nil || len(keys) == 0 || keys[0].Known || len(told) > 0 {
+		t.Errorf("a scan: %+v %v", keys, err)
+	}
+	for range 2 {
+		if err := connectError(t, Options{Accepted: tell}, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(told) != 1 || told[0].Fingerprint != xssh.FingerprintSHA256(s.hostKey.PublicKey()) || told[0].Host != h.Name {
+		t.Errorf("told of %+v", told)
+	}
+	if err := connectError(t, Options{}, &strict); err != nil {
 		t.Fatalf("strict, afterwards: %v", err)
 	}
 	st, err := os.Stat(h.SSH.KnownHosts)
@@ -117,9 +134,22 @@ func TestAcceptNewRecordsOnceAndStillRefusesChange(t *testing.T) {
 	}
 	_, other := newKey(t)
 	mustWrite(t, h.SSH.KnownHosts, xknownhosts.Line([]string{"127.0.0.1:" + s.portText()}, other)+"\n")
-	if err := connectError(t, Options{AcceptNew: true}, h); !errors.Is(err, executor.ErrHostKey) {
+	if err := connectError(t, Options{Accepted: tell}, h); !errors.Is(err, executor.ErrHostKey) || !strings.Contains(err.Error(), "changed") || len(told) != 1 {
 		t.Errorf("changed: %v", err)
 	}
+	// What another connection put on file meanwhile counts, whatever this one had read before.
+	if err := acceptOnce(newTransport(t, Options{Accepted: tell}), h, s.hostKey.PublicKey()); !errors.Is(err, executor.ErrHostKey) || len(told) != 1 {
+		t.Errorf("the second of two first keys: %v", err)
+	}
+}
+
+// acceptOnce is what a connection does that found no key on file a moment ago.
+func acceptOnce(tr *Transport, h *inventory.Host, key xssh.PublicKey) error {
+	s, err := (&resolver{opt: &tr.opt}).resolve(h)
+	if err != nil {
+		return err
+	}
+	return tr.hosts.acceptNew(s, key)
 }
 
 func TestScanLogsInNowhere(t *testing.T) {
@@ -212,4 +242,9 @@ func FuzzKnownHosts(f *testing.F) {
 func forget(file, addr string) (n int, err error) {
 	err = rewrite(file, func(old []byte) (text []byte) { text, n = withoutKeys(old, addr); return text })
 	return n, err
+}
+
+// trustHostKey puts a key on file.
+func trustHostKey(file, addr string, key xssh.PublicKey, hashed bool) error {
+	return rewrite(file, func(old []byte) []byte { return withKey(old, addr, key, hashed) })
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"tfw/executor"
 	"tfw/inventory"
 )
 
@@ -16,9 +17,6 @@ type Options struct {
 	// KnownHosts are the files asked for hosts that name none. Empty:
 	// ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. The first one is written to.
 	KnownHosts []string
-	// AcceptNew trusts and records the key of a host that is not on file.
-	// A changed key is refused all the same.
-	AcceptNew bool
 	// AgentSocket is the agent's unix socket; "" is $SSH_AUTH_SOCK, "none" is no agent.
 	AgentSocket string
 	// ConfigFile is read for hosts with SSH.Config; "" is ~/.ssh/config.
@@ -40,6 +38,9 @@ type Options struct {
 
 	// Secret resolves references at the moment they are needed; nil resolves env: and file:.
 	Secret func(inventory.Secret) (string, error)
+	// Accepted is told of a key that is about to be put on file unseen, for a host whose settings say accept-new.
+	// On an error it is not, and the host is not spoken to. Nil only logs.
+	Accepted func(executor.HostKey) error
 	// Logger is for the operator; nil is slog's default.
 	Logger *slog.Logger
 }

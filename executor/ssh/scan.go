@@ -35,6 +35,7 @@ func (t *Transport) scan(ctx context.Context, host *inventory.Host, via lookup) 
 	if err != nil {
 		return nil, err
 	}
+	s.AcceptNew = false // to look is not to trust
 	known, _, err := t.hosts.checker(s)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (t *Transport) scan(ctx context.Context, host *inventory.Host, via lookup) 
 			return found, err
 		}
 		info := describeKey(s, key)
-		info.Known = !t.opt.AcceptNew && known(s.addr(), &net.TCPAddr{}, key) == nil
+		info.Known = known(s.addr(), &net.TCPAddr{}, key) == nil
 		found = append(found, info)
 	}
 	return found, nil

@@ -24,6 +24,7 @@ type settings struct {
 	KnownHosts     []string
 	HostKey        string
 	HostCA         string
+	AcceptNew      bool // the first key that is shown is put on file
 	ConnectTimeout time.Duration
 	Keepalive      time.Duration
 	MaxSessions    int
@@ -83,6 +84,9 @@ func (r *resolver) plain(h *inventory.Host) *settings {
 		name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User,
 		Password: h.SSH.Password, HostKey: h.SSH.HostKey, HostCA: h.SSH.HostCA,
 		ConnectTimeout: h.SSH.ConnectTimeout, Keepalive: h.SSH.Keepalive, MaxSessions: h.SSH.MaxSessions,
+	}
+	if s.HostKey == inventory.AcceptNew {
+		s.HostKey, s.AcceptNew = "", true
 	}
 	if s.Address == "" {
 		s.Address = h.Name

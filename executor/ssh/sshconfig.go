@@ -48,7 +48,7 @@ var harmless = map[string][]string{
 	"VerifyHostKeyDNS":      {"no"},
 	"AddressFamily":         {"any"},
 	"KnownHostsCommand":     {"none"},
-	"StrictHostKeyChecking": {"yes", "ask", "true"},
+	"StrictHostKeyChecking": {"yes", "ask", "true", inventory.AcceptNew},
 }
 
 // userConfig is ~/.ssh/config as it applies to one alias.
@@ -198,6 +198,9 @@ func (u *userConfig) apply(r *resolver, s *settings, h *inventory.Host) error {
 			return u.refuse("ConnectTimeout "+v, "want seconds")
 		}
 		s.ConnectTimeout = time.Duration(d) * time.Second
+	}
+	if strings.EqualFold(u.get("StrictHostKeyChecking"), inventory.AcceptNew) && !h.SSH.ConfigLoose && s.HostKey+s.HostCA == "" {
+		s.AcceptNew = true
 	}
 	if err := u.keys(r, s); err != nil {
 		return err

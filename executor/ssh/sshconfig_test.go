@@ -77,7 +77,7 @@ func TestInventoryWinsOverSSHConfig(t *testing.T) {
 
 func TestSSHConfigRefusesAloud(t *testing.T) {
 	for _, line := range []string{
-		"ProxyCommand nc %h 22", "StrictHostKeyChecking no", "StrictHostKeyChecking accept-new", "HostKeyAlias y", "Ciphers 3des-cbc",
+		"ProxyCommand nc %h 22", "StrictHostKeyChecking no", "HostKeyAlias y", "Ciphers 3des-cbc",
 		"KnownHostsCommand /bin/x", "PKCS11Provider /x.so", "BindAddress 10.0.0.1", "Port 99999", "IdentityFile relative", "ProxyJump a", "ProxyJump x:y",
 	} {
 		_, err := resolveWith(t, "Host a\n "+line+"\n", &inventory.Host{Name: "a"})

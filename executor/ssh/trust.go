@@ -15,11 +15,6 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// trustHostKey records the key of addr ("host:port") in a known_hosts file. A key that is there already is not doubled.
-func trustHostKey(file, addr string, key xssh.PublicKey, hashed bool) error {
-	return rewrite(file, func(old []byte) []byte { return withKey(old, addr, key, hashed) })
-}
-
 // withKey gives the text of a known_hosts file with the key in it, its name hashed or plain.
 func withKey(text []byte, addr string, key xssh.PublicKey, hashed bool) []byte {
 	for line := range bytes.Lines(text) {
