@@ -40,6 +40,7 @@ type teams struct {
 	t      *testing.T
 	url    string
 	exec   *executor.Executor
+	plans  *plan.Engine
 	tokens map[string]string // who -> token
 	source int               // last octets of the address that the next failing request comes from
 }
@@ -86,7 +87,7 @@ func newTeams(t *testing.T) *teams {
 			}
 		}
 	})
-	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, tokens: map[string]string{}}
+	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, plans: engine, tokens: map[string]string{}}
 	l.makeTokens()
 	return l
 }

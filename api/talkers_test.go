@@ -15,7 +15,7 @@ import (
 	"tfw/plugins"
 )
 
-// Talkers is a transport whose hosts say their name and end.
+// Talkers is a transport whose hosts say their name and end: with 7 where the command says "fail on NAME".
 type Talkers struct{}
 
 func (Talkers) Connect(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
@@ -46,6 +46,9 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	out := "this is " + c.host + "\n"
 	if err := s.Bytes(executor.Stdout, from.Stdout, []byte(out[from.Stdout:])); err != nil {
 		return executor.End{}, err
+	}
+	if strings.Contains(string(cmd.Script), "fail on "+c.host) {
+		return executor.End{Kind: executor.EndExit, Code: 7, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 	}
 	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 }

@@ -23,6 +23,7 @@ type active struct {
 	jumps    map[string]string          // settings keys of the jump hosts
 	parts    []*part
 	settings []setting // to be stored with the run
+	owner    Principal // who asked; after a restart what of it is on record
 
 	ctx    context.Context // ends with a *stopError, or errDrain
 	cancel context.CancelCauseFunc
@@ -140,7 +141,7 @@ func (a *active) record() runRecord {
 	defer a.mu.Unlock()
 	run := a.run
 	run.Hosts, run.HostCount, run.Tally = nil, len(a.parts), maps.Clone(run.Tally)
-	return runRecord{Run: run, Seq: a.seq, Jumps: a.jumps}
+	return runRecord{Run: run, Seq: a.seq, Jumps: a.jumps, ByToken: a.owner.Token, ByGroups: a.owner.Groups}
 }
 
 // summary is the run as lists show it. What is not stored yet of its end is left out.

@@ -20,6 +20,7 @@ type AuditEntry struct {
 	Seq     uint64    `json:"seq"`
 	Time    time.Time `json:"time"`
 	Who     string    `json:"who"`
+	Token   string    `json:"token,omitempty"`   // id of the token it came with: several may have one name
 	Source  string    `json:"source,omitempty"`  // where the request came from
 	Request string    `json:"request,omitempty"` // its X-Request-Id
 	Action  string    `json:"action"`            // "run", "cancel", "lease", "token.create" ...
@@ -43,7 +44,7 @@ func (e *Executor) audit(tx Tx, p Principal, entry AuditEntry) error {
 		return err
 	}
 	prev, _ := tx.Get(tableAuditHead, "hash")
-	entry.Seq, entry.Time, entry.Who, entry.Source, entry.Request, entry.Prev = seq, e.now(), p.Name, p.Source, p.Request, string(prev)
+	entry.Seq, entry.Time, entry.Who, entry.Token, entry.Source, entry.Request, entry.Prev = seq, e.now(), p.Name, p.Token, p.Source, p.Request, string(prev)
 	if entry.Hash, err = entry.sum(); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (f AuditFilter) fits(a AuditEntry) bool {
 }
 
 // Audit lists entries, oldest first, and reports whether there are more after the
-// last. An admin of some groups reads what it did itself and what was done on
+// last. An admin of some groups reads what was done with its own token and what was done on
 // hosts that it all sees.
 func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entries []AuditEntry, more bool, err error) {
 	if !p.May(Admin) {
@@ -100,7 +101,7 @@ func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entri
 	sees := e.seesAll(p)
 	entries = []AuditEntry{}
 	err = e.walkAudit(ctx, f.After+1, func(a AuditEntry, _ []byte) error {
-		if !f.fits(a) || p.Groups != nil && a.Who != p.Name && (len(a.Hosts) == 0 || !sees(a.Hosts)) {
+		if !f.fits(a) || p.Groups != nil && (a.Who != p.Name || a.Token != p.Token) && (len(a.Hosts) == 0 || !sees(a.Hosts)) {
 			return nil
 		}
 		if more = len(entries) == limit; more {

@@ -20,14 +20,11 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 	if err != nil {
 		return nil, err
 	}
-	if err := run.whole(p); err != nil {
-		return nil, err
-	}
 	by := p.Name
 	if reason != "" {
 		by += ": " + reason
 	}
-	if err := e.storeCancel(ctx, p, run.ID, by, run.hostNames()); err != nil {
+	if err := e.storeCancel(ctx, p, run, by); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -42,8 +39,10 @@ func (e *Executor) Cancel(ctx context.Context, p Principal, id, reason string) (
 	return e.Run(ctx, p, string(run.ID))
 }
 
-// storeCancel keeps the wish: a controller that dies now kills after its restart.
-func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by string, hosts []string) error {
+// storeCancel keeps the wish: a controller that dies now kills after its restart. A run that the
+// principal sees only a part of must be its own.
+func (e *Executor) storeCancel(ctx context.Context, p Principal, run *Run, by string) error {
+	id := run.ID
 	return e.store.Update(ctx, func(tx Tx) error {
 		var rec runRecord
 		ok, err := get(tx, tableRuns, string(id), &rec)
@@ -52,6 +51,8 @@ func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by st
 			return err
 		case !ok:
 			return fmt.Errorf("run %q: %w", id, ErrNotFound)
+		case run.partial && !p.Was(rec.owner()):
+			return fmt.Errorf("run %s is %s's: %w (they or an admin can do it)", id, rec.By, ErrForbidden)
 		case rec.State == Done:
 			return fmt.Errorf("run %s is done (%s): %w", id, rec.Verdict, ErrConflict)
 		case rec.Cancel != "":
@@ -59,7 +60,7 @@ func (e *Executor) storeCancel(ctx context.Context, p Principal, id RunID, by st
 		}
 		rec.Cancel = by
 		tx.Ring(string(id))
-		if err := e.audit(tx, p, AuditEntry{Action: "cancel", Object: string(id), Hosts: hosts, Outcome: "asked", Detail: by}); err != nil {
+		if err := e.audit(tx, p, AuditEntry{Action: "cancel", Object: string(id), Hosts: run.hostNames(), Outcome: "asked", Detail: by}); err != nil {
 			return err
 		}
 		return put(tx, tableRuns, string(id), rec)

@@ -151,7 +151,7 @@ func (e *Executor) Leases(_ context.Context, p Principal) ([]Lease, error) {
 
 // reduceLease leaves only what the principal may see of a lease and reports whether that is anything.
 func (e *Executor) reduceLease(p Principal, l *Lease) bool {
-	if p.Groups == nil || l.Holder == p.Name {
+	if p.Groups == nil || e.holds(p, l) {
 		return true
 	}
 	seen := e.seen(p, l.Hosts)
@@ -175,6 +175,13 @@ func (e *Executor) seen(p Principal, names []string) []string {
 		}
 	}
 	return out
+}
+
+// holds reports whether the lease is the principal's own. A name alone is not enough: none of the hosts may be
+// others'. One that has left the inventory is nobody's.
+func (e *Executor) holds(p Principal, l *Lease) bool {
+	inv := e.cfg.Inventory()
+	return l.Holder == p.Name && !slices.ContainsFunc(l.Hosts, func(name string) bool { h, ok := inv.Host(name); return ok && !p.Sees(h) })
 }
 
 func (e *Executor) seesAll(p Principal) func([]string) bool {
@@ -225,7 +232,7 @@ func (e *Executor) leaseOf(ctx context.Context, p Principal, id string) (Lease, 
 	var l Lease
 	err := e.view(ctx, func(tx Tx) error {
 		ok, err := get(tx, tableLeases, id, &l)
-		if err == nil && (!ok || l.Holder != p.Name && (!p.May(Admin) || len(e.seen(p, l.Hosts)) < len(l.Hosts))) {
+		if err == nil && (!ok || !e.holds(p, &l) && (!p.May(Admin) || len(e.seen(p, l.Hosts)) < len(l.Hosts))) {
 			err = fmt.Errorf("lease %q: %w (see: tfwctl leases)", id, ErrNotFound)
 		}
 		return err

@@ -133,14 +133,6 @@ func (run *Run) hide(seen []HostResult) {
 	}
 }
 
-// whole refuses to act on a run of another that the principal sees only a part of.
-func (run *Run) whole(p Principal) error {
-	if run.partial && run.By != p.Name {
-		return fmt.Errorf("run %s is %s's: %w (they or an admin can do it)", run.ID, run.By, ErrForbidden)
-	}
-	return nil
-}
-
 // Wait returns the run once it is done, or as it stands when ctx ends, with ctx's error.
 func (e *Executor) Wait(ctx context.Context, p Principal, id string) (*Run, error) {
 	run, err := e.Run(ctx, p, id)

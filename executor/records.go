@@ -36,6 +36,14 @@ type runRecord struct {
 	Run
 	Seq   uint64            `json:"seq"`
 	Jumps map[string]string `json:"jumps,omitempty"` // jump host -> key in tableSettings
+
+	ByToken  string   `json:"by_token,omitempty"`  // id of the token that By came with
+	ByGroups []string `json:"by_groups,omitempty"` // that By saw; nil is all
+}
+
+// owner is who asked for the run, as far as that is on record.
+func (rec *runRecord) owner() Principal {
+	return Principal{Name: rec.By, Token: rec.ByToken, Groups: rec.ByGroups}
 }
 
 // resultRecord is one host's part of a run.

@@ -83,7 +83,7 @@ func (e *Executor) revive(ctx context.Context, id RunID) (*active, error) {
 		if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("run %s: %w", id, ErrNotFound))
 		}
-		a.run, a.seq, a.jumps = rec.Run, rec.Seq, rec.Jumps
+		a.run, a.owner, a.seq, a.jumps = rec.Run, rec.owner(), rec.Seq, rec.Jumps
 		a.run.Verdict, a.run.Tally = "", nil
 		for name, key := range rec.Jumps {
 			h, _, err := storedHost(tx, key)

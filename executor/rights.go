@@ -48,6 +48,12 @@ func (p Principal) May(r Role) bool {
 	return slices.Index(order, p.Role) >= slices.Index(order, r) && slices.Contains(order, p.Role)
 }
 
+// Was reports whether the principal is the one that q was, with no less to see. A name alone proves nothing: an
+// admin of some groups names its tokens as it likes.
+func (p Principal) Was(q Principal) bool {
+	return p.Name == q.Name && (p.Token == q.Token || within(q.Groups, p.Groups))
+}
+
 // Sees reports whether the host exists for the principal.
 func (p Principal) Sees(h *inventory.Host) bool {
 	if p.Groups == nil {

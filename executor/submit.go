@@ -129,7 +129,12 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if len(run.Parameters) == 0 {
 		run.Parameters = json.RawMessage("{}")
 	}
-	return e.newActive(run, method, limits, sel.Hosts, inv)
+	a, err := e.newActive(run, method, limits, sel.Hosts, inv)
+	if err != nil {
+		return nil, err
+	}
+	a.owner = p
+	return a, nil
 }
 
 func (e *Executor) method(plugin, name string, params json.RawMessage) (plugins.Method, error) {

@@ -56,6 +56,9 @@ func (e *Executor) CreateToken(ctx context.Context, p Principal, t Token) (text 
 	if err := e.checkToken(t); err != nil {
 		return "", Token{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
+	if err := e.checkName(ctx, p, t.Name); err != nil {
+		return "", Token{}, err
+	}
 	return e.makeToken(ctx, p, t, nil, "token.create")
 }
 
@@ -104,6 +107,31 @@ func (e *Executor) checkToken(t Token) error {
 		return fmt.Errorf("expires: is in the past")
 	}
 	return e.checkGroups(t.Groups)
+}
+
+// checkName keeps an admin of some groups from making itself a namesake of who sees others: leases, and the record of
+// who did what, go by names.
+func (e *Executor) checkName(ctx context.Context, p Principal, name string) error {
+	if p.Groups == nil {
+		return nil
+	}
+	taken := false
+	if policy := e.policy(); policy != nil {
+		for _, u := range policy.Users {
+			named := slices.Contains(slices.Concat(u.OIDC, u.Cert, u.Unix), name) || u.Name == name
+			taken = taken || named && !within(u.Groups, p.Groups)
+		}
+	}
+	err := e.view(ctx, func(tx Tx) error {
+		return rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
+			taken = taken || t.Name == name && !within(t.Groups, p.Groups)
+			return nil
+		})
+	})
+	if err == nil && taken {
+		err = fmt.Errorf("name: %w: %q is somebody's who sees more than you (choose another)", ErrBadRequest, name)
+	}
+	return err
 }
 
 // checkGroups looks at the groups that a token or a secret is for; nil is all of them.

@@ -153,7 +153,7 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Durat
 	if length == 0 {
 		length = max(w.plan.Timeout, 4*time.Hour)
 	}
-	l, err := w.e.cfg.Executor.Lease(context.Background(), w.r.Principal, executor.LeaseRequest{
+	l, err := w.e.cfg.Executor.Lease(context.Background(), w.principal(), executor.LeaseRequest{
 		Target: strings.Join(all, ","), For: executor.Duration(length), Purpose: purpose,
 	})
 	if err != nil {

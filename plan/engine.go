@@ -253,7 +253,7 @@ func (e *Engine) TestPlan(ctx context.Context, p executor.Principal, id string) 
 	if err != nil {
 		return nil, err
 	}
-	return &r.TestPlan, nil
+	return &r.TestPlan, e.hideRuns(ctx, p, &r.TestPlan)
 }
 
 func (e *Engine) record(ctx context.Context, p executor.Principal, id string) (r record, err error) {
@@ -270,8 +270,11 @@ func (e *Engine) find(tx executor.Tx, p executor.Principal, id string) (record, 
 	var failed error
 	take := func(id string) {
 		var r record
-		if r, failed = load(tx, id); failed == nil && e.visible(tx, p, r) {
-			found = append(found, r)
+		if r, failed = load(tx, id); failed != nil {
+			return
+		}
+		if seen, ok := e.reduce(tx, p, r); ok {
+			found = append(found, seen)
 		}
 	}
 	var err error
@@ -323,6 +326,9 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name strin
 			return true
 		})
 	})
+	for i := range all {
+		err = errors.Join(err, e.hideRuns(ctx, p, &all[i]))
+	}
 	return all, next, err
 }
 
@@ -346,7 +352,8 @@ func (e *Engine) newest(tx executor.Tx, p executor.Principal, name, place string
 			failed = err
 			return false
 		}
-		return !e.visible(tx, p, r) || fn(at, r)
+		seen, ok := e.reduce(tx, p, r)
+		return !ok || fn(at, seen)
 	})
 	return errors.Join(err, failed)
 }
@@ -366,6 +373,9 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 	r, err := e.record(ctx, p, id)
 	if err != nil {
 		return nil, err
+	}
+	if r.veil != nil && !p.Was(r.Principal) {
+		return nil, fmt.Errorf("test plan %s is %s's: %w (they or an admin can do it)", r.ID, r.By, executor.ErrForbidden)
 	}
 	by := strings.TrimSuffix(p.Name+": "+reason, ": ")
 	err = e.cfg.Store.Update(ctx, func(tx executor.Tx) error {
@@ -435,6 +445,9 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 	r, err := e.record(ctx, p, id)
 	if err != nil {
 		return nil, err
+	}
+	if r.veil != nil {
+		return nil, fmt.Errorf("test plan %s: %w: it cannot be resumed by who sees only a part of it", r.ID, executor.ErrForbidden)
 	}
 	if r.State != executor.Done {
 		return nil, fmt.Errorf("test plan %s is not done yet: %w", r.ID, executor.ErrConflict)

@@ -204,6 +204,7 @@ type lab struct {
 	inv   *inventory.Inventory
 	ex    *executor.Executor
 	*plan.Engine
+	policy atomic.Pointer[executor.Policy]
 }
 
 var me = executor.Local("me")
@@ -225,7 +226,7 @@ func (l *lab) start(store executor.Store) {
 		l.t.Fatal(err)
 	}
 	inv := func() *inventory.Inventory { return l.inv }
-	if l.ex, err = executor.New(executor.Config{Store: store, Transport: l.hosts, Plugins: reg, Inventory: inv}); err != nil {
+	if l.ex, err = executor.New(executor.Config{Store: store, Transport: l.hosts, Plugins: reg, Inventory: inv, Policy: l.policy.Load}); err != nil {
 		l.t.Fatal(err)
 	}
 	l.Engine = plan.New(plan.Config{Executor: l.ex, Store: store, Plugins: reg, Inventory: inv})
@@ -279,6 +280,31 @@ func reasons(p *plan.TestPlan) string {
 		}
 	}
 	return strings.Join(all, "; ")
+}
+
+// TestPolicyBoundsPlansOnTheirWay: what the policy denies stays denied to a test plan that a restart takes up, and an
+// edit counts at its next step.
+func TestPolicyBoundsPlansOnTheirWay(t *testing.T) {
+	l := newLab(t)
+	ann := executor.Principal{Name: "ann", Role: executor.Operator, Groups: []string{"duts"}}
+	deny := &executor.Policy{Rules: []executor.Rule{{Name: "ann", Deny: []string{"work.report"}}}}
+	const text = "name: t\nhosts: {d: d1}\nsteps:\n  a: {uses: work.do, on: d, with: {do: sleep 300}}\n  z: {uses: work.report, on: d, needs: [a], with: {do: say y, cases: []}}\n"
+	for name, restart := range map[string]bool{"restart": true, "edit": false} {
+		if l.policy.Store(nil); restart {
+			l.policy.Store(deny)
+		}
+		p, err := l.Submit(t.Context(), ann, plan.Submission{Plan: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.policy.Store(deny); restart {
+			l.drain()
+			l.start(l.store)
+		}
+		if got := l.wait(p); verdicts(got) != "a=passed z=errored" || !strings.Contains(reasons(got), "ann may not run work.report: not allowed by the policy") {
+			t.Errorf("%s: %s (%s)", name, verdicts(got), reasons(got))
+		}
+	}
 }
 
 const head = "name: t\nhosts:\n  b: {target: builders}\n  d: {target: duts, count: 2}\nsteps:\n"

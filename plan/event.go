@@ -55,7 +55,7 @@ type followed struct {
 	id    string
 	bell  <-chan struct{}
 	head  Brief
-	steps []StepState
+	steps map[int]StepState // as they were told, by their place in the plan
 	done  bool
 }
 
@@ -159,14 +159,14 @@ func (f *Follower) lookAt(ctx context.Context, within string, events *[]Event) e
 		*events = append(*events, Event{Type: "plan", Step: trimSlash(within), State: head.State, Verdict: head.Verdict, Reason: t.Reason, Plan: &shown})
 	}
 	p.head = head
-	for i := range t.Steps {
-		if i >= len(p.steps) {
-			p.steps = append(p.steps, StepState{})
-		}
-		if err := f.step(ctx, t, within, p.steps[i], t.Steps[i], events); err != nil {
+	if p.steps == nil {
+		p.steps = map[int]StepState{}
+	}
+	for _, s := range t.Steps {
+		if err := f.step(ctx, t, within, p.steps[s.index], s, events); err != nil {
 			return err
 		}
-		p.steps[i] = t.Steps[i]
+		p.steps[s.index] = s
 	}
 	p.done = head.State == executor.Done
 	return nil

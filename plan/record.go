@@ -27,6 +27,8 @@ type TestPlan struct {
 	Cancel     string              `json:"cancel,omitempty"`
 	ResumeOf   string              `json:"resume_of,omitempty"`
 	Parent     string              `json:"parent,omitempty"` // the test plan whose step this one is
+
+	veil *veil // what of it the reader does not see; nil: all of it is there
 }
 
 // StepState is how far a step of a test plan is.
@@ -42,6 +44,9 @@ type StepState struct {
 	Started  time.Time        `json:"started,omitzero"`
 	Finished time.Time        `json:"finished,omitzero"`
 	Cells    []CellState      `json:"cells,omitempty"`
+
+	index int  // its place among the steps on record
+	mixed bool // the reader does not see all of its hosts
 }
 
 // CellState is one cell of a step: its runs, one for each attempt, and how its hosts ended.
@@ -129,6 +134,7 @@ func load(tx executor.Tx, id string) (record, error) {
 		if failed = json.Unmarshal(raw, &s); failed != nil {
 			return false
 		}
+		s.index = len(r.Steps)
 		r.Steps = append(r.Steps, s)
 		return true
 	})

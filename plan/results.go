@@ -78,6 +78,7 @@ type reading struct {
 	index        int
 	step         StepState
 	depth        int
+	veil         *veil
 }
 
 // Bounds of the output that results bring along.
@@ -103,8 +104,8 @@ func (e *Engine) Results(ctx context.Context, p executor.Principal, id string, o
 
 func (r *Results) push(t *TestPlan, within string, depth int) {
 	next := make([]reading, 0, len(t.Steps)+len(r.todo))
-	for i, s := range t.Steps {
-		next = append(next, reading{t.ID, within, i, s, depth})
+	for _, s := range t.Steps {
+		next = append(next, reading{t.ID, within, s.index, s, depth, t.veil})
 	}
 	r.todo = append(next, r.todo...)
 }
@@ -125,7 +126,7 @@ func (r *Results) Next(ctx context.Context) ([]Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(rows) == 0 {
+		if rows = at.veil.rows(rows); len(rows) == 0 {
 			continue
 		}
 		for i := range rows {

@@ -1,47 +1,255 @@
 package plan
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
 	"tfw/executor"
 )
 
-// visible: a principal of limited groups sees the test plans all of whose hosts it sees, those of plans within
-// them too. There is no partial view: reasons, outputs and verdicts would tell of the other hosts.
-// Its own it sees before their hosts are chosen, and after a host has left the inventory.
-func (e *Engine) visible(tx executor.Tx, p executor.Principal, r record) bool {
-	if p.Groups == nil {
-		return true
-	}
-	known, all := e.seen(tx, p, r, 0)
-	return all && (known || r.By == p.Name)
+// A principal of limited groups sees of a test plan what it sees of runs: the part on its own hosts. Steps, cells
+// and rows of other hosts are not there, verdicts are those of its own, and what may tell of the rest is taken out:
+// parameters, outputs, reasons. It sees nothing of a test plan that has none of its hosts.
+
+// veil is what stands between a reader and the whole of a test plan.
+type veil struct {
+	mine   map[string]bool // hosts of the test plan that exist for the reader
+	hidden []string        // those that do not
 }
 
-// seen reports whether any hosts are known, and whether the principal sees all of them.
-func (e *Engine) seen(tx executor.Tx, p executor.Principal, r record, depth int) (known, all bool) {
-	inv, own := e.cfg.Inventory(), r.By == p.Name
+// sight is what a principal's groups leave of a test plan and those within it.
+type sight struct {
+	veil
+	known  bool              // some hosts are chosen
+	gone   bool              // a plan within it is not on record any more: nobody can tell whose hosts it had
+	within map[string]record // plans within it, as they are seen; those that are not seen are not there
+}
+
+// reduce leaves what the principal may see of a test plan, and reports whether that is anything. Its own it sees
+// before hosts are chosen, and after a host has left the inventory.
+func (e *Engine) reduce(tx executor.Tx, p executor.Principal, r record) (record, bool) {
+	return e.reduceAt(tx, p, r, 0)
+}
+
+func (e *Engine) reduceAt(tx executor.Tx, p executor.Principal, r record, depth int) (record, bool) {
+	if p.Groups == nil {
+		return r, true
+	}
+	own := p.Was(r.Principal)
+	s := e.sight(tx, p, r, own, depth)
+	switch {
+	case !s.known && !s.gone:
+		return r, own
+	case len(s.hidden) == 0 && (own || !s.gone):
+		return r, true
+	case len(s.mine) == 0:
+		return record{}, false
+	}
+	r.hide(s)
+	return r, true
+}
+
+func (e *Engine) sight(tx executor.Tx, p executor.Principal, r record, own bool, depth int) sight {
+	s := sight{veil: veil{mine: map[string]bool{}}, within: map[string]record{}}
+	inv := e.cfg.Inventory()
 	for _, hosts := range r.Hosts {
 		for _, name := range hosts {
-			h, ok := inv.Host(name)
-			if ok && !p.Sees(h) || !ok && !own {
-				return true, false
+			s.known = true
+			if h, ok := inv.Host(name); ok && p.Sees(h) || !ok && own {
+				s.mine[name] = true
+			} else if !slices.Contains(s.hidden, name) {
+				s.hidden = append(s.hidden, name)
 			}
-			known = true
 		}
 	}
-	for _, s := range r.Steps {
-		for _, c := range s.Cells {
+	for _, step := range r.Steps {
+		for _, c := range step.Cells {
 			if c.Plan == "" || depth > maxNesting {
 				continue
 			}
-			inner, err := load(tx, c.Plan)
-			if err != nil {
-				return known, own
-			}
-			within, ok := e.seen(tx, p, inner, depth+1)
-			if !ok || !within && !own {
-				return known, false
-			}
-			known = known || within
+			e.sightWithin(tx, p, &s, c.Plan, depth+1)
 		}
 	}
-	return known, true
+	return s
+}
+
+func (e *Engine) sightWithin(tx executor.Tx, p executor.Principal, s *sight, id string, depth int) {
+	inner, err := load(tx, id)
+	if err != nil {
+		s.gone = true
+		return
+	}
+	if seen, ok := e.reduceAt(tx, p, inner, depth); ok {
+		s.within[id] = seen
+	}
+	below := e.sight(tx, p, inner, p.Was(inner.Principal), depth)
+	s.known, s.gone = s.known || below.known, s.gone || below.gone
+	for name := range below.mine {
+		s.mine[name] = true
+	}
+	for _, name := range below.hidden {
+		if !slices.Contains(s.hidden, name) {
+			s.hidden = append(s.hidden, name)
+		}
+	}
+}
+
+// hide takes out what is not the reader's.
+func (r *record) hide(s sight) {
+	r.veil = &s.veil
+	r.Parameters, r.Outputs, r.Reason, r.Cancel, r.Lease = nil, nil, "", "", ""
+	r.Name = s.word(r.Name)
+	roles := map[string][]string{}
+	for role, hosts := range r.Hosts {
+		if mine := s.only(hosts); len(mine) > 0 {
+			roles[s.word(role)] = mine
+		}
+	}
+	var steps []StepState
+	shown := map[string]bool{}
+	for _, step := range r.Steps {
+		if step.hide(s, r.Hosts[step.On]) {
+			steps = append(steps, step)
+			shown[step.Name] = true
+		}
+	}
+	for i := range steps {
+		steps[i].After = slices.DeleteFunc(slices.Clone(steps[i].After), func(name string) bool { return !shown[s.word(name)] })
+		for j, name := range steps[i].After {
+			steps[i].After[j] = s.word(name)
+		}
+	}
+	if r.Verdict != "" {
+		r.Verdict = r.seenVerdict(steps)
+	}
+	r.Hosts, r.Steps = roles, steps
+}
+
+// seenVerdict is what the steps that are seen make of a test plan that is done.
+func (r *record) seenVerdict(steps []StepState) executor.Verdict {
+	allowed := map[string]bool{}
+	if p, err := Parse(r.File, []byte(r.Text)); err == nil {
+		for _, s := range p.all() {
+			allowed[s.Name] = s.AllowFailure
+		}
+	}
+	worst := executor.Passed
+	for _, s := range steps {
+		if !allowed[s.Name] && s.Part != "on_failure" {
+			worst = executor.Worst(worst, s.Verdict)
+		}
+	}
+	return worst
+}
+
+// hide takes out of a step, which runs on the hosts, what is not the reader's, and reports whether anything is left.
+func (x *StepState) hide(s sight, hosts []string) bool {
+	mine := s.only(hosts)
+	x.mixed = len(mine) < len(hosts)
+	var cells []CellState
+	for _, c := range x.Cells {
+		if c.hide(s, len(mine) > 0) {
+			cells = append(cells, c)
+		}
+	}
+	if len(mine) == 0 && len(cells) == 0 {
+		return false
+	}
+	if x.Verdict != "" && len(cells) > 0 && (x.mixed || len(hosts) == 0) {
+		x.Verdict = ""
+		for _, c := range cells {
+			x.Verdict = executor.Worst(x.Verdict, c.Verdict)
+		}
+	}
+	x.Reason = "" // it tells of the first host that did not pass, or of a step that this one needs
+	x.Cells, x.Name, x.On, x.Uses = cells, s.word(x.Name), s.word(x.On), s.word(x.Uses)
+	return true
+}
+
+func (c *CellState) hide(s sight, here bool) bool {
+	if c.Plan != "" {
+		inner, ok := s.within[c.Plan]
+		if ok && c.Verdict != "" && inner.veil != nil {
+			c.Verdict = inner.Verdict
+		}
+		c.Cell = s.word(c.Cell)
+		return ok
+	}
+	hosts, worst := map[string]executor.Verdict{}, executor.Verdict("")
+	for name, v := range c.Hosts {
+		if s.mine[name] {
+			hosts[name], worst = v, executor.Worst(worst, v)
+		}
+	}
+	if !here || len(hosts) == 0 && len(c.Hosts) > 0 && c.Verdict != "" {
+		return false
+	}
+	if len(hosts) < len(c.Hosts) && c.Verdict != "" {
+		c.Verdict = worst
+	}
+	c.Hosts, c.Cell = hosts, s.word(c.Cell)
+	return true
+}
+
+func (v *veil) only(hosts []string) (mine []string) {
+	for _, h := range hosts {
+		if v.mine[h] {
+			mine = append(mine, h)
+		}
+	}
+	return mine
+}
+
+// tells reports whether a text names a hidden host.
+func (v *veil) tells(text string) bool {
+	return slices.ContainsFunc(v.hidden, func(name string) bool { return strings.Contains(text, name) })
+}
+
+// word leaves hidden hosts out of what the plan calls something: a cell "peer=dut7".
+func (v *veil) word(text string) string {
+	for _, name := range v.hidden {
+		text = strings.ReplaceAll(text, name, "***")
+	}
+	return text
+}
+
+// rows leaves those on the reader's hosts.
+func (v *veil) rows(all []Row) []Row {
+	if v == nil {
+		return all
+	}
+	kept := all[:0]
+	for _, row := range all {
+		if !v.mine[row.Host] {
+			continue
+		}
+		row.Step, row.Cell, row.Name = v.word(row.Step), v.word(row.Cell), v.word(row.Name)
+		if row.Verdict == executor.Skipped || v.tells(row.Message) {
+			row.Message = ""
+		}
+		kept = append(kept, row)
+	}
+	return kept
+}
+
+// hideRuns takes out the runs of which the principal sees nothing, where a step has others' hosts too.
+func (e *Engine) hideRuns(ctx context.Context, p executor.Principal, t *TestPlan) (err error) {
+	for i := range t.Steps {
+		if !t.Steps[i].mixed {
+			continue
+		}
+		for j := range t.Steps[i].Cells {
+			c := &t.Steps[i].Cells[j]
+			c.Runs = slices.DeleteFunc(slices.Clone(c.Runs), func(id executor.RunID) bool {
+				_, not := e.cfg.Executor.Run(ctx, p, string(id))
+				if not != nil && !errors.Is(not, executor.ErrNotFound) {
+					err = errors.Join(err, not)
+				}
+				return not != nil
+			})
+		}
+	}
+	return err
 }

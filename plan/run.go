@@ -154,7 +154,7 @@ func (x *stepWalk) submit(ctx context.Context, c cell, hosts []*inventory.Host, 
 	if ctx.Err() != nil && !x.begun() { // what was begun before a restart is met again, and cancelled by follow
 		return nil, context.Cause(ctx)
 	}
-	run, err := x.w.e.cfg.Executor.Submit(context.Background(), x.w.r.Principal, req)
+	run, err := x.w.e.cfg.Executor.Submit(context.Background(), x.w.principal(), req)
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +304,7 @@ func (x *stepWalk) nested(ctx context.Context) {
 	with, err := render(x.s.With, x.w.scope(x.s, nil, nil))
 	params, _ := with.(map[string]any)
 	var child *TestPlan
-	e, p := x.w.e, x.w.r.Principal
+	e, p := x.w.e, x.w.principal()
 	if err == nil && x.w.r.Depth+1 > maxNesting {
 		err = fmt.Errorf("plans are nested deeper than %d", maxNesting)
 	}

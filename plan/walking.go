@@ -54,6 +54,9 @@ func newWalk(e *Engine, r record, p *Plan) *walking {
 	return w
 }
 
+// principal is who started the test plan, as the policy bounds it now, after a restart too.
+func (w *walking) principal() executor.Principal { return w.e.cfg.Executor.Bounded(w.r.Principal) }
+
 func (w *walking) stop(v executor.Verdict, reason string) { w.cancel(&stopped{v, reason}) }
 
 // run walks the graph, then what a failure asks for, then what always runs.

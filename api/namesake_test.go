@@ -1,0 +1,71 @@
+package api_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tfw/executor"
+	"tfw/plan"
+)
+
+// TestNamesakes: an admin of some groups names its tokens as it likes, but no name gets it the rights of another.
+func TestNamesakes(t *testing.T) {
+	l := newTeams(t)
+	for name, want := range map[string]int{"ada": http.StatusBadRequest, "bluebert": http.StatusBadRequest, "gone": http.StatusBadRequest, "vera": http.StatusCreated, "fresh": http.StatusCreated} {
+		status, answer := l.ask("lead", "POST", "/v2.1/tokens", `{"name":"`+name+`","role":"operator","groups":["red"]}`)
+		if status != want {
+			t.Errorf("a token for %s: %d, want %d: %s", name, status, want, answer)
+		}
+	}
+	// Where users come in by other proofs, one may have the name all the same.
+	rita := executor.Principal{Name: "root", Role: executor.Admin, Groups: []string{"red"}, Token: "x"}
+	ctx := t.Context()
+	both := l.run("all", "stay")
+	l.run("blue2", "true")
+	l.run("red1", "true")
+	lease, err := l.exec.Lease(ctx, root, executor.LeaseRequest{Target: "red2,blue2", For: executor.Duration(time.Hour), Purpose: "bluepurpose"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.exec.Cancel(ctx, rita, both, ""); !errors.Is(err, executor.ErrForbidden) {
+		t.Errorf("cancel: %v", err)
+	}
+	if err := l.exec.Release(ctx, rita, lease.ID, "x"); !errors.Is(err, executor.ErrNotFound) {
+		t.Errorf("release: %v", err)
+	}
+	if all, err := l.exec.Leases(ctx, rita); err != nil || len(all) != 1 || !slices.Equal(all[0].Hosts, []string{"red2"}) || all[0].Purpose != "" {
+		t.Errorf("leases: %+v %v", all, err)
+	}
+	entries, _, err := l.exec.Audit(ctx, rita, executor.AuditFilter{Limit: 1000})
+	for _, e := range entries {
+		if strings.Contains(strings.Join(e.Hosts, ","), "blue") || len(e.Hosts) == 0 {
+			t.Errorf("audit: %+v", e)
+		}
+	}
+	if err != nil || len(entries) == 0 {
+		t.Errorf("audit: %d entries, %v", len(entries), err)
+	}
+	p, err := l.plans.Submit(ctx, root, plan.Submission{Plan: "name: p\nhosts: {dut: 'blue1,red1'}\nsteps:\n  one: {uses: linux_system.run_shell, on: dut, with: {command: stay}}\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seen, err := l.plans.TestPlan(ctx, rita, p.ID); err != nil || len(seen.Hosts) == 0; seen, err = l.plans.TestPlan(ctx, rita, p.ID) {
+		if !errors.Is(err, executor.ErrNotFound) || ctx.Err() != nil {
+			t.Fatal(seen, err) // before its hosts are chosen it is only its owner's
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := l.plans.Cancel(ctx, rita, p.ID, ""); !errors.Is(err, executor.ErrForbidden) {
+		t.Errorf("cancel of a test plan: %v", err)
+	}
+	for _, err := range []error{l.exec.Release(ctx, root, lease.ID, ""), func() error { _, err := l.exec.Cancel(ctx, root, both, ""); return err }(),
+		func() error { _, err := l.plans.Cancel(ctx, root, p.ID, ""); return err }()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
