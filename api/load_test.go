@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +18,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tfw/api"
 	"tfw/executor"
@@ -38,12 +35,11 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Skip("set TFWLOAD=60s to run it")
 	}
-	lab, err := executortest.NewLab(t.Context(), executortest.LabOptions{Hosts: number("TFWLOAD_HOSTS", 100), OpenSSH: true})
+	lab, err := executortest.NewLab(t.Context(), executortest.LabOptions{Hosts: number("TFWLOAD_HOSTS", 100), OpenSSH: true, Background: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lab.Close()
-	apart(t, filepath.Dir(lab.InventoryFile()))
 	d := startLoaded(t, lab.InventoryFile())
 	defer d.stop(t)
 	command := os.Getenv("TFWLOAD_COMMAND")
@@ -81,36 +77,6 @@ func number(name string, otherwise int) int {
 		return n
 	}
 	return otherwise
-}
-
-// apart gives the hosts of a lab processors of their own, all but the last, and
-// the lowest priority: in the field they are other machines, and what runs there
-// takes nothing of the controller's. This process and what it starts from now on get the last one.
-func apart(t *testing.T, dir string) {
-	t.Helper()
-	last := runtime.NumCPU() - 1
-	var theirs, ours unix.CPUSet
-	for cpu := range max(1, last) {
-		theirs.Set(cpu)
-	}
-	ours.Set(last)
-	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range all {
-		line, _ := os.ReadFile(file)
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err == nil && pid != os.Getpid() && bytes.Contains(line, []byte(dir)) {
-			if err := errors.Join(unix.Setpriority(unix.PRIO_PROCESS, pid, 19), unix.SchedSetaffinity(pid, &theirs)); err != nil {
-				t.Log(err)
-			}
-		}
-	}
-	threads, _ := filepath.Glob("/proc/self/task/[0-9]*")
-	for _, thread := range threads {
-		id, _ := strconv.Atoi(filepath.Base(thread))
-		if err := unix.SchedSetaffinity(id, &ours); err != nil && !errors.Is(err, unix.ESRCH) {
-			t.Log(err)
-		}
-	}
 }
 
 // load is what was measured.

@@ -37,6 +37,9 @@ type LabOptions struct {
 	Bootable bool
 	// Proxied puts a [Proxy] before every host: its address is the one that the inventory names.
 	Proxied bool
+	// Background leaves the hosts only the processor time that nothing else wants, as far as the system
+	// lets it: in the field they are other machines, which take nothing of the controller's. OpenSSH only.
+	Background bool
 }
 
 // Lab is a throw-away lab of SSH hosts on loopback addresses, from 127.1.0.1 on, all on one
@@ -45,19 +48,21 @@ type LabOptions struct {
 //
 // It needs no privileges and nothing but loopback. Safe for concurrent use.
 type Lab struct {
-	id      string
-	dir     string
-	ownsDir bool
-	user    string
-	hosts   []*labHost
-	byName  map[string]*labHost
-	client  *hostKey
-	spawn   *spawner
-	opt     LabOptions
-	boots   conc.WaitGroup // watches for hosts that ask for a reboot
-	noBoots context.CancelFunc
-	closing sync.Once
-	closed  error
+	id       string
+	dir      string
+	ownsDir  bool
+	user     string
+	hosts    []*labHost
+	byName   map[string]*labHost
+	client   *hostKey
+	spawn    *spawner
+	opt      LabOptions
+	boots    conc.WaitGroup // watches for hosts that ask for a reboot
+	noBoots  context.CancelFunc
+	idleMade sync.Once
+	idle     string // the control group of the hosts' processes, "" without
+	closing  sync.Once
+	closed   error
 }
 
 // labHost is one host with what serves it.
@@ -287,7 +292,7 @@ func (l *Lab) close() error {
 		}
 	}
 	l.spawn.close()
-	return errors.Join(append(errs, l.removeDir())...)
+	return errors.Join(append(errs, l.leaveBackground(), l.removeDir())...)
 }
 
 func (l *Lab) removeDir() error {

@@ -110,7 +110,7 @@ func (s *openSSH) start(ctx context.Context) error {
 		defer close(exited)
 		_ = cmd.Wait() // how it ended is in sshd.log
 	}(s.cmd, s.exited)
-	return s.ready(ctx)
+	return errors.Join(s.lab.background(s.cmd.Process.Pid), s.ready(ctx))
 }
 
 // ready waits for the server's banner.
