@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"tfw/api"
 	"tfw/executor"
@@ -21,8 +24,8 @@ import (
 	"tfw/plugins"
 )
 
-// A log of any length opens at its end at once, and is resumed near its end without
-// being read. TFWBIGLOG=2147483648 go test -run TestBigLog -v ./api makes it 2 GB and measures.
+// A log of any length opens at its end at once, and is resumed anywhere without
+// what the client has being read. TFWBIGLOG=2147483648 go test -run TestBigLog -v ./api makes it 2 GB and measures.
 func TestBigLog(t *testing.T) {
 	size, bound := int64(16<<20), 5*time.Second
 	if n, err := strconv.ParseInt(os.Getenv("TFWBIGLOG"), 10, 64); err == nil {
@@ -56,14 +59,59 @@ func TestBigLog(t *testing.T) {
 		}
 	}
 	whole := lines * int64(len(last))
-	for _, left := range []int64{0, 1, int64(len(last)), 100_000} {
-		begin := time.Now()
-		got := b.get(t, fmt.Sprintf("skip=%d", whole-left), "text/plain")
-		t.Logf("resumed %d bytes before the end of %d MB: %v", left, size>>20, time.Since(begin).Round(time.Millisecond))
-		if int64(len(got)) != left || !bytes.HasSuffix([]byte(last), got[max(0, len(got)-len(last)):]) {
-			t.Errorf("%d bytes, want %d", len(got), left)
+	for _, left := range []int64{0, 1, int64(len(last)), 100_000, 5_000_000, whole / 2, whole - 1} {
+		for _, coding := range []string{"", "zstd"} {
+			b.resume(t, whole, left, coding, bound)
 		}
 	}
+}
+
+// resume asks for what a client lacks and looks at its beginning, how soon it came and how much was read for it.
+func (b *bigLog) resume(t *testing.T, whole, left int64, coding string, bound time.Duration) {
+	t.Helper()
+	b.looked.Store(0)
+	b.unpacked.Store(0)
+	begin := time.Now()
+	body := b.ask(t, fmt.Sprintf("skip=%d", whole-left), "text/plain", coding)
+	defer body.Close()
+	var plain io.Reader = body
+	if coding == "zstd" {
+		dec, err := zstd.NewReader(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dec.Close()
+		plain = dec
+	}
+	got := make([]byte, min(left, 1000))
+	if _, err := io.ReadFull(plain, got); err != nil {
+		t.Fatalf("%d bytes before the end: %v", left, err)
+	}
+	took, looked, unpacked := time.Since(begin), b.looked.Load(), b.unpacked.Load()
+	t.Logf("resumed %d bytes before the end of %d MB %s: the first bytes after %v, %d entries looked at, %d unpacked", left, whole>>20, coding, took.Round(10*time.Microsecond), looked, unpacked)
+	if want := b.text(whole-left, len(got)); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes before the end: %.100q, want %.100q", left, got, want)
+	}
+	// A page in hand and those that wait in the connection's buffers.
+	if took > bound || looked > 100 || unpacked > 200 {
+		t.Errorf("%d bytes before the end: the first bytes after %v, %d entries looked at, %d unpacked", left, took, looked, unpacked)
+	}
+	if left > 1<<20 {
+		return // the rest is cut off
+	}
+	if n, err := io.Copy(io.Discard, plain); err != nil || n != left-int64(len(got)) {
+		t.Errorf("%d bytes before the end: %d more, %v", left, n, err)
+	}
+}
+
+// text is what the log holds at an offset.
+func (b *bigLog) text(from int64, n int) []byte {
+	size := int64(len(fmt.Sprintf(bigLine, 0)))
+	var text bytes.Buffer
+	for line := from / size; text.Len() < n+int(size); line++ {
+		fmt.Fprintf(&text, bigLine, line)
+	}
+	return text.Bytes()[from%size:][:n]
 }
 
 // bigLine is a line of a test's log: all are equally long.
@@ -76,6 +124,24 @@ type bigLog struct {
 	lines int64
 	url   string
 	close func()
+
+	looked, unpacked atomic.Int64 // entries that were read packed, and as data
+}
+
+// bigReader counts what is read of the log.
+type bigReader struct {
+	*executor.Executor
+	b *bigLog
+}
+
+func (r bigReader) Log(ctx context.Context, p executor.Principal, q executor.LogQuery) (executor.LogPage, error) {
+	page, err := r.Executor.Log(ctx, p, q)
+	if n := int64(len(page.Entries)); q.Packed && q.Limit == 1 {
+		r.b.looked.Add(n)
+	} else if !q.Packed {
+		r.b.unpacked.Add(n)
+	}
+	return page, err
 }
 
 func newBigLog(t *testing.T, size int64) *bigLog {
@@ -143,7 +209,7 @@ func (b *bigLog) open(t *testing.T) (*bolt.Store, *executor.Executor) {
 	if err := exec.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	server, err := api.New(api.Config{Executor: exec, Plugins: registry})
+	server, err := api.New(api.Config{Executor: bigReader{exec, b}, Plugins: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,21 +241,34 @@ func (b *bigLog) reopen(t *testing.T) {
 
 func (b *bigLog) get(t *testing.T, query, accept string) []byte {
 	t.Helper()
+	answer := b.ask(t, query, accept, "")
+	defer answer.Close()
+	body, err := io.ReadAll(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func (b *bigLog) ask(t *testing.T, query, accept, coding string) io.ReadCloser {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v2.1/runs/"+string(b.id)+"/log?"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", accept)
+	if coding != "" {
+		req.Header.Set("Accept-Encoding", coding)
+	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatal(resp.Status, err)
+	if resp.StatusCode != 200 {
+		resp.Body.Close()
+		t.Fatal(resp.Status)
 	}
-	return body
+	return resp.Body
 }
 
 // quietHosts are hosts on which every command ends at once and says nothing.

@@ -9,7 +9,6 @@ import (
 
 // logForm writes a log in one of its forms.
 type logForm interface {
-	skipping() bool               // whether there are bytes to pass over: packed entries are enough for that
 	splits(e executor.Entry) bool // whether the data of a packed entry is needed
 	entry(b *bytes.Buffer, e executor.Entry)
 	page(b *bytes.Buffer) // the end of a page: what was held back goes out
@@ -32,7 +31,6 @@ func formOf(kind string, id executor.RunID, skip int64, packed bool) logForm {
 // ndjsonForm is an entry a line. An empty line is a heartbeat: JSON readers skip it.
 type ndjsonForm struct{}
 
-func (ndjsonForm) skipping() bool                          { return false }
 func (ndjsonForm) splits(executor.Entry) bool              { return false }
 func (ndjsonForm) page(*bytes.Buffer)                      {}
 func (ndjsonForm) entry(b *bytes.Buffer, e executor.Entry) { encode(b, wireOf(entryOf(e))) }
@@ -43,12 +41,11 @@ func (ndjsonForm) end(*bytes.Buffer, *executor.Run)        {}
 type rawForm struct{ skip int64 } // bytes that the client has already
 
 func (f *rawForm) entry(b *bytes.Buffer, e executor.Entry) {
-	known := min(f.skip, int64(max(e.Length, len(e.Data))))
+	known := min(f.skip, int64(len(e.Data)))
 	f.skip -= known
-	b.Write(e.Data[min(known, int64(len(e.Data))):])
+	b.Write(e.Data[known:])
 }
-func (f *rawForm) skipping() bool                 { return f.skip > 0 }
-func (f *rawForm) splits(e executor.Entry) bool   { return f.skip < int64(e.Length) }
+func (*rawForm) splits(executor.Entry) bool       { return false }
 func (*rawForm) page(*bytes.Buffer)               {}
 func (*rawForm) heartbeat(*bytes.Buffer)          {}
 func (*rawForm) end(*bytes.Buffer, *executor.Run) {}
@@ -63,7 +60,6 @@ func (sseForm) entry(b *bytes.Buffer, e executor.Entry) {
 	b.WriteByte('\n')
 }
 
-func (sseForm) skipping() bool             { return false }
 func (sseForm) splits(executor.Entry) bool { return false }
 func (sseForm) page(*bytes.Buffer)         {}
 func (sseForm) heartbeat(b *bytes.Buffer)  { b.WriteString(": still here\n\n") }

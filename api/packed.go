@@ -24,10 +24,8 @@ const plainFrame = 32 << 10
 // splits: a frame that the client has a part of cannot be sent as it lies.
 func (f *packedForm) splits(e executor.Entry) bool { return f.skip > 0 && f.skip < int64(e.Length) }
 
-func (f *packedForm) skipping() bool { return f.skip > 0 }
-
 func (f *packedForm) entry(b *bytes.Buffer, e executor.Entry) {
-	size := int64(max(e.Length, len(e.Data)))
+	size := sizeOf(e)
 	known := min(f.skip, size)
 	f.skip -= known
 	switch {

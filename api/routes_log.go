@@ -82,7 +82,13 @@ func (s *Server) getLog(ctx context.Context, r *request, in *logIn) (*logOut, er
 		return nil, err
 	}
 	q.Packed = kind == plain && takesZstd(in.Coding)
-	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, asked: time.Now(), form: formOf(kind, run.ID, in.Skip, q.Packed)}
+	skip := in.Skip
+	if in.Limit == 0 { // else the entries passed over count too
+		if q, skip, err = s.seekSkip(ctx, r, q, skip); err != nil {
+			return nil, err
+		}
+	}
+	st := &logStream{s: s, r: r, query: q, left: in.Limit, follow: in.Follow, credit: quickRings, asked: time.Now(), form: formOf(kind, run.ID, skip, q.Packed)}
 	if err := st.first(ctx); err != nil {
 		return nil, err
 	}

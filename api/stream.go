@@ -15,7 +15,6 @@ import (
 
 const (
 	pageBytes  = 128 << 10             // of log data read and sent at a time: what a follower costs in memory
-	skipBytes  = 4 << 20               // the same while bytes are passed over, which lie there packed
 	batchEvery = 50 * time.Millisecond // at most so often a follower of a chatty run is woken
 	quickRings = 20                    // rings answered at once, so that a short run is not held up by batching
 )
@@ -225,11 +224,7 @@ func (st *logStream) read(ctx context.Context) (executor.LogPage, error) {
 	if st.left > 0 {
 		st.query.Limit = min(st.left, 1000)
 	}
-	q := st.query
-	if st.form.skipping() {
-		q.Packed, q.Bytes = true, skipBytes
-	}
-	return st.s.cfg.Executor.Log(ctx, st.r.principal, q)
+	return st.s.cfg.Executor.Log(ctx, st.r.principal, st.query)
 }
 
 // sinceLeft: the moment still selects as long as no page was read; after that the cursor is enough.
