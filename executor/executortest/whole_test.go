@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,11 +158,11 @@ func TestKilledDaemonAttachesAgain(t *testing.T) {
 }
 
 // TestManyRunsAtOnce: every run ends and every host has its row, in bounded memory.
-// LOAD=1 makes it 500 runs on 100 hosts.
+// LOAD=500 makes it so many runs on 100 hosts.
 func TestManyRunsAtOnce(t *testing.T) {
 	hosts, runs := 10, 40
-	if os.Getenv("LOAD") != "" {
-		hosts, runs = 100, 500
+	if n, err := strconv.Atoi(os.Getenv("LOAD")); err == nil {
+		hosts, runs = 100, n
 	}
 	lab := openSSHLab(t, hosts)
 	d := startDaemon(t, lab)

@@ -113,11 +113,58 @@ func (p *place) pumpLater(after time.Duration) {
 	})
 }
 
+// growAfter is how long nobody is handed a session until a further link is dialled for those who wait.
+// As long as the sessions there are come free, more of them would end nothing sooner and only load the host.
+const growAfter = 500 * time.Millisecond
+
 // grow dials one further link for those who wait. Called with p.mu held.
 func (p *place) grow() {
 	if p.flight != nil || len(p.links) >= p.t.opt.MaxPerHost || time.Now().Before(p.noGrow) {
 		return
 	}
+	if hold := p.patience(); hold > 0 {
+		p.lookAgain(hold)
+		return
+	}
 	p.takeOff()
 	p.flight.waiters = 1
+}
+
+// fewSessions is what a host is given at once, however many connections that takes.
+const fewSessions = 8
+
+// patience is how much longer to wait for a session to come free. Called with p.mu held.
+func (p *place) patience() time.Duration {
+	sessions, first := 0, p.waiting[0]
+	for _, l := range p.links {
+		sessions += l.limit
+	}
+	if first.urgent || sessions < fewSessions {
+		return 0
+	}
+	if p.given.After(first.since) {
+		return time.Until(p.given.Add(growAfter))
+	}
+	return time.Until(first.since.Add(growAfter))
+}
+
+// lookAgain is pumpLater for what is asked very often. Called with p.mu held.
+func (p *place) lookAgain(after time.Duration) {
+	if p.looking {
+		return
+	}
+	p.looking = true
+	p.t.crew.Go(func() {
+		timer := time.NewTimer(after)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.t.ctx.Done():
+			return
+		}
+		p.mu.Lock()
+		p.looking = false
+		p.pump()
+		p.mu.Unlock()
+	})
 }

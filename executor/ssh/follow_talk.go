@@ -54,17 +54,16 @@ func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block stri
 	}
 	n := nonce()
 	k := &talk{nonce: n, sent: make(chan struct{})}
-	if k.s = c.place.standby(ctx); k.s != nil {
-		k.again = true
-		k.first = "( t_n=" + n + " t_R=1 t_k=$t_K\n" + block + ") || exit\n"
-		return k, nil
-	}
 	request, _, err := shellFor(nil, n)
 	if err != nil {
 		return nil, err
 	}
-	if k.s, err = c.open(ctx, request); err != nil {
-		return nil, err
+	if k.s, k.again, err = c.place.shell(ctx, execRequest(request)); err != nil {
+		return nil, c.fail("open session", err)
+	}
+	if k.again {
+		k.first = "( t_n=" + n + " t_R=1 t_k=$t_K\n" + block + ") || exit\n"
+		return k, nil
 	}
 	k.first = "{ " + c.spool(nil).head(n) + launchText + "t_wait\n}\n( t_R='' t_k=$t_K\n" + block + ") || exit\n"
 	return k, nil
@@ -217,8 +216,10 @@ func (c *conn) patience() time.Duration {
 // paceKey is where a place remembers how long its short commands take, smoothed.
 type paceKey struct{}
 
+// paced learns from short commands, also from those that were followed in vain: else a host
+// that is busy would have all of them followed, which costs it more than they do.
 func (c *conn) paced(d *delivery, took time.Duration) {
-	if d.follows || d.result != outcomeEnd || d.end.Elapsed > 10*time.Millisecond {
+	if d.result != outcomeEnd || d.end.Elapsed > max(10*time.Millisecond, took/4) {
 		return
 	}
 	n, ok := c.memo().get(paceKey{}).(time.Duration)

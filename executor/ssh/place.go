@@ -24,12 +24,23 @@ type place struct {
 	users   int
 	used    time.Time // when the last user left
 	noGrow  time.Time // after a further link could not be had, none is tried before this
+	given   time.Time // when a slot or a shell was last handed on
+	looking bool      // somebody looks again soon whether one was
 }
 
-// waiter waits for a session slot. A slot is handed to it with the link on ch; nil means that no link is left.
+// waiter waits for a session slot.
 type waiter struct {
-	ch     chan *link
+	ch     chan slot
 	urgent bool
+	shell  bool // or for a session whose shell has ended its command
+	since  time.Time
+}
+
+// slot is what a waiter is handed: the link to open a session on, or a session that is
+// open. Neither means that no link is left.
+type slot struct {
+	link    *link
+	session *session
 }
 
 func newPlace(t *Transport, s *settings) *place { return &place{t: t, set: s, used: time.Now()} }
@@ -69,13 +80,19 @@ func (p *place) live() *link {
 // acquire waits for a session slot on any link of the place. Urgent ones go
 // first and may use the spare slot. The slot goes back with [place.free].
 func (p *place) acquire(ctx context.Context, urgent bool) (*link, error) {
+	got, err := p.wait(ctx, &waiter{urgent: urgent})
+	return got.link, err
+}
+
+// wait waits for what the waiter wants.
+func (p *place) wait(ctx context.Context, w *waiter) (slot, error) {
+	w.ch, w.since = make(chan slot, 1), time.Now()
 	p.mu.Lock()
 	if len(p.links) == 0 {
 		p.mu.Unlock()
-		return nil, lost(nil)
+		return slot{}, lost(nil)
 	}
-	w := &waiter{ch: make(chan *link, 1), urgent: urgent}
-	if urgent {
+	if w.urgent {
 		p.waiting = slices.Insert(p.waiting, 0, w)
 	} else {
 		p.waiting = append(p.waiting, w)
@@ -84,14 +101,14 @@ func (p *place) acquire(ctx context.Context, urgent bool) (*link, error) {
 	p.mu.Unlock()
 
 	select {
-	case l := <-w.ch:
-		if l == nil {
-			return nil, lost(nil)
+	case got := <-w.ch:
+		if got == (slot{}) {
+			return got, lost(nil)
 		}
-		return l, nil
+		return got, nil
 	case <-ctx.Done():
 		p.forget(w)
-		return nil, context.Cause(ctx)
+		return slot{}, context.Cause(ctx)
 	}
 }
 
@@ -103,7 +120,11 @@ func (p *place) forget(w *waiter) {
 		p.waiting = slices.Delete(p.waiting, i, i+1)
 		return
 	}
-	if l := <-w.ch; l != nil {
+	got := <-w.ch
+	if got.session != nil {
+		got.session.shut()
+	}
+	if l := got.link; l != nil {
 		l.busy--
 		l.trying = false
 		p.pump()
@@ -123,9 +144,16 @@ func (p *place) pump() {
 			return
 		}
 		l.take()
-		p.waiting = p.waiting[1:]
-		w.ch <- l
+		p.serve(slot{link: l})
 	}
+}
+
+// serve hands the first who waits what it waits for. Called with p.mu held.
+func (p *place) serve(what slot) {
+	w := p.waiting[0]
+	p.waiting = p.waiting[1:]
+	p.given = time.Now()
+	w.ch <- what
 }
 
 // roomiest gives the link with most free slots, nil when none has any.
@@ -154,7 +182,7 @@ func (p *place) drop(l *link) {
 		return
 	}
 	for _, w := range p.waiting {
-		w.ch <- nil
+		w.ch <- slot{}
 	}
 	p.waiting = nil
 }

@@ -41,9 +41,10 @@ func TestOneConnectionServesManyConnects(t *testing.T) {
 	}
 }
 
-// TestSessionsBeyondWhatTheServerGrants runs more commands at a time than one connection takes.
+// TestSessionsBeyondWhatTheServerGrants runs more commands at a time than one connection takes. Where it takes
+// ten, further ones are for commands that last.
 func TestSessionsBeyondWhatTheServerGrants(t *testing.T) {
-	for _, grants := range []int{1, 2, 10} {
+	for grants, lasts := range map[int]string{1: "0.05", 2: "0.05", 10: "1"} {
 		t.Run(fmt.Sprint(grants), func(t *testing.T) {
 			lab := newLab(t, executortest.LabOptions{MaxSessions: grants})
 			tr := newTransport(t, Options{User: lab.User()})
@@ -51,7 +52,7 @@ func TestSessionsBeyondWhatTheServerGrants(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 40 {
 				wg.Go(func() {
-					out, _, e, err := run(within(t, 40*time.Second), c, fmt.Sprintf("sleep 0.05; echo %d", i))
+					out, _, e, err := run(within(t, 40*time.Second), c, fmt.Sprintf("sleep %s; echo %d", lasts, i))
 					if err != nil || e.Code != 0 || out != fmt.Sprintf("%d\n", i) {
 						t.Errorf("%d: %q %+v %v", i, out, e, err)
 					}

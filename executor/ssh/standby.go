@@ -2,12 +2,14 @@ package ssh
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
 
 // A shell that has ended a command stands by on its session for the next one, which then costs no
-// channel, no login and no reading of our script. It has one command at a time; who finds none opens a session.
+// channel, no login and no reading of our script. It has one command at a time; who finds none opens a session,
+// or where no more are to be had waits for one, or for a shell that has ended its command: a busy host logs nobody in anew.
 const (
 	// standbyMost is how many stand by for one place.
 	standbyMost = 4
@@ -37,17 +39,47 @@ func (p *place) standby(ctx context.Context) *session {
 	}
 }
 
-// keep lets the session's shell stand by; false when it is not wanted or of no use.
+// shell gives a session for a command's block: one whose shell has ended another (again), or one newly opened.
+func (p *place) shell(ctx context.Context, req request) (s *session, again bool, err error) {
+	for {
+		if s := p.standby(ctx); s != nil {
+			return s, true, nil
+		}
+		got, err := p.wait(ctx, &waiter{shell: true})
+		switch {
+		case err != nil:
+			return nil, false, err
+		case got.session == nil:
+			if s, err := got.link.open(ctx, req); !errors.Is(err, errWaitForSlot) {
+				return s, false, err
+			}
+		case got.session.alive():
+			got.session.bind(ctx)
+			return got.session, true, nil
+		default:
+			got.session.Close()
+		}
+	}
+}
+
+// keep lets the session's shell stand by, or go on with the command of who waits; false when it is not wanted or of no use.
 func (p *place) keep(s *session) bool {
 	if p.t.opt.StandbyIdle < 0 || time.Since(s.began) >= standbyAge || !s.unbind() || !s.alive() {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.ready) >= standbyMost || len(p.waiting) > 0 || s.gone {
+	if s.gone || len(p.waiting) > 0 && !p.waiting[0].shell {
 		return false
 	}
 	s.out.rest, s.err.rest = nil, nil
+	if len(p.waiting) > 0 {
+		p.serve(slot{session: s})
+		return true
+	}
+	if len(p.ready) >= standbyMost {
+		return false
+	}
 	s.idle = time.Now()
 	p.ready = append(p.ready, s)
 	s.link.ready++

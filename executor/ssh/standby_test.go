@@ -257,3 +257,31 @@ func TestStandbyIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestStandbyServesThoseWhoWait: on a busy host a shell that has ended its command goes on with
+// one that waits for a session.
+func TestStandbyServesThoseWhoWait(t *testing.T) {
+	h := newDurableHost(t)
+	c := mustConnect(t, newTransport(t, Options{MaxPerHost: 1}), h.host())
+	const commands = 40
+	var mu sync.Mutex
+	shells := map[int]bool{}
+	var wg sync.WaitGroup
+	for range commands {
+		wg.Go(func() {
+			r, _ := mustRun(t, c, command(`read -r _ _ _ p _ </proc/$PPID/stat; echo $p`))
+			pid, err := strconv.Atoi(strings.TrimSpace(r.out.String()))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			shells[pid] = true
+		})
+	}
+	wg.Wait()
+	if len(shells) > commands*3/4 { // ten, and one more for each that took so long that it was followed
+		t.Errorf("%d commands took %d shells", commands, len(shells))
+	}
+	until(t, "no session to be taken", func() bool { return c.place.t.Stats().Sessions == 0 })
+}
