@@ -146,6 +146,10 @@ func (r *resolver) resolve(t term) ([]int, error) {
 	if isGlob(body) {
 		return r.glob(t, body, k)
 	}
+	if base, inside, _ := strings.Cut(body, "["); r.inv.isGroup(base) && strings.Contains(inside, ":") && strings.Contains(inside, ",") {
+		first, rest, _ := strings.Cut(strings.TrimSuffix(inside, "]"), ",")
+		return nil, termError(r.q.Target, t, 0, "write "+base+"["+first+"],"+base+"["+rest+"]", "a slice is one number or one range")
+	}
 	if sliced && strings.Contains(inside, ":") {
 		return r.unknown(t, r.noSuch(t, base, k, "a slice needs a group; hosts are written "+base+"["+strings.Replace(inside, ":", "-", 1)+"]"))
 	}
@@ -210,7 +214,11 @@ func (inv *Inventory) groupMembers(name string) ([]int, bool) {
 func (r *resolver) set(t term, k nameKind) ([]int, error) {
 	body := strings.TrimPrefix(t.text, "@")
 	shift := len(t.text) - len(body)
-	if at, ok := r.find(strings.Trim(body, "[]"), k); ok && isIPv6(body) {
+	if name := strings.Trim(body, "[]"); isIPv6(body) && !strings.ContainsAny(name, "[]") {
+		at, ok := r.find(name, k)
+		if !ok {
+			return r.unknown(t, r.noSuch(t, name, k, ""))
+		}
 		return at, nil
 	}
 	names, serr := expandPattern(body, maxHosts)
@@ -245,6 +253,9 @@ func (r *resolver) noSuch(t term, name string, k nameKind, fix string) *TargetEr
 	see := "see: tfwctl hosts"
 	if !k.hosts {
 		e.Message, see = "no such group", "see: tfwctl groups"
+	}
+	if h, ok := r.inv.Lookup(name); ok && e.Fix == "" && k.hosts {
+		e.Fix = "that is the address of " + h.Name
 	}
 	if e.Fix == "" {
 		e.Fix = hint(strings.TrimPrefix(name, "@"), r.inv.names(k), see)

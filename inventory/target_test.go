@@ -83,6 +83,7 @@ func TestTargetErrors(t *testing.T) {
 		{"gw:fe80::1", 4, "IPv6"}, {"fe80::1:gw", 6, "empty term"}, {"n[1-999999999]", 1, "too many"}, {"~", 1, "empty regular"}, {"~(", 2, "not a regular"}, {"^gw", 1, "not offered"},
 		{"all:!all", 0, "selects no host"}, {"zz*", 1, "matches no"}, {"all,!zz*", 6, "matches no"}, {"a b", 2, "space"}, {"@", 1, "missing"}, {"dut01\n", 6, "control"},
 		{"ungrouped[3]", 11, "selects nothing"}, {"web[1:3]", 1, "no such"}, {"é,nosuch", 1, "no such"}, {"gw,é*,x", 4, "matches no"},
+		{"gw,dut[0:3,5]", 4, "one number or one range"}, {"[fe80::9]", 1, "no such"}, {"10.0.0.1", 1, "no such"},
 	} {
 		sel, err := inv.Select(Query{Target: c.target})
 		var te *TargetError
@@ -93,5 +94,14 @@ func TestTargetErrors(t *testing.T) {
 		if te.Column != c.column || !strings.Contains(te.Message, c.want) || te.Fix == "" {
 			t.Errorf("%q: column %d, %q, fix %q; want column %d, %q", c.target, te.Column, te.Message, te.Fix, c.column, c.want)
 		}
+	}
+}
+
+// A host's address is no name of it, and the message says whose it is.
+func TestAddressAsTarget(t *testing.T) {
+	_, err := parse(t, contract).Select(Query{Target: "10.0.3.1"})
+	var te *TargetError
+	if !errors.As(err, &te) || !strings.Contains(te.Fix, "address of dut01") {
+		t.Errorf("error %v", err)
 	}
 }
