@@ -125,10 +125,6 @@ func TestScriptPluginEnds(t *testing.T) {
 	}
 }
 
-func TestScriptPluginSurvivesTheController(t *testing.T) {
-	plugintest.Replay(t, board(t), m{"image": "x"})
-}
-
 func TestScriptPluginNeedsCommands(t *testing.T) {
 	all, err := pluginsD(t, map[string]string{
 		"p/plugin.yaml": "methods:\n  go:\n    needs: {commands: [sh, tfw-no-such-program]}\n", "p/go": "echo ran"})

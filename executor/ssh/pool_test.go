@@ -155,6 +155,7 @@ func TestServersThatMisbehaveBeforeTheLogin(t *testing.T) {
 		{executortest.FaultAuthHangs, "authenticating"},
 	} {
 		t.Run(string(tt.fault), func(t *testing.T) {
+			leavesNothing(t)
 			h := *lab.Hosts()[0]
 			h.SSH.ConnectTimeout = 700 * time.Millisecond
 			if err := lab.Misbehave(h.Name, tt.fault); err != nil {
@@ -181,6 +182,7 @@ func TestServersThatBehaveOddlyAreStillReached(t *testing.T) {
 	h := lab.Hosts()[0]
 	for _, f := range []executortest.Fault{executortest.FaultStartupDrops, executortest.FaultAuthBanner, executortest.FaultMaxSessions1} {
 		t.Run(string(f), func(t *testing.T) {
+			leavesNothing(t)
 			if err := lab.Misbehave(h.Name, f); err != nil {
 				t.Fatal(err)
 			}
@@ -207,6 +209,7 @@ func TestServersThatMisbehaveAfterTheLogin(t *testing.T) {
 		{executortest.FaultHalfOpen, executor.ErrLost},
 	} {
 		t.Run(string(tt.fault), func(t *testing.T) {
+			leavesNothing(t)
 			if err := lab.Misbehave(h.Name, tt.fault); err != nil {
 				t.Fatal(err)
 			}
@@ -218,6 +221,7 @@ func TestServersThatMisbehaveAfterTheLogin(t *testing.T) {
 		})
 	}
 	t.Run("no exit status", func(t *testing.T) {
+		leavesNothing(t)
 		lab.Misbehave(h.Name, executortest.FaultNoExitStatus)
 		c := mustConnect(t, newTransport(t, Options{User: lab.User()}), &h)
 		if _, _, e, err := run(within(t, 20*time.Second), c, "true"); e.Kind != exitNone || err != nil {
@@ -225,6 +229,7 @@ func TestServersThatMisbehaveAfterTheLogin(t *testing.T) {
 		}
 	})
 	t.Run("zero window", func(t *testing.T) {
+		leavesNothing(t)
 		lab.Misbehave(h.Name, executortest.FaultZeroWindow)
 		c := mustConnect(t, newTransport(t, Options{User: lab.User()}), &h)
 		s, err := c.open(within(t, 2*time.Second), "cat")
@@ -253,6 +258,7 @@ func TestCommandsOnServersThatMisbehave(t *testing.T) {
 		executortest.FaultHalfOpen: executor.ErrLost, executortest.FaultEndless: executor.ErrLost, executortest.FaultZeroWindow: executor.ErrLost,
 	} {
 		t.Run("server "+string(fault), func(t *testing.T) {
+			leavesNothing(t)
 			if err := lab.Misbehave(h.Name, fault); err != nil {
 				t.Fatal(err)
 			}
@@ -349,6 +355,22 @@ func TestCancelAtAnyMoment(t *testing.T) {
 			t.Fatalf("%d descriptors, %d before", openFiles(t), before)
 		}
 	}
+}
+
+// leavesNothing has the test fail when, after what it cleans up itself, a goroutine or a descriptor is left
+// that is not there now. Call it once the lab is up, before the transport is made.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	files, running := openFiles(t), goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		goleak.VerifyNone(t, running)
+		for deadline := time.Now().Add(10 * time.Second); openFiles(t) > files; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%d descriptors, %d before", openFiles(t), files)
+				return
+			}
+		}
+	})
 }
 
 func openFiles(t *testing.T) int {
@@ -485,6 +507,7 @@ func TestWaitingForATurnIsNoTimeout(t *testing.T) {
 // TestHostKeyThatChangesBetweenConnections is refused, though the first connection was right.
 func TestHostKeyThatChangesBetweenConnections(t *testing.T) {
 	lab := newLab(t, executortest.LabOptions{Embedded: true})
+	leavesNothing(t)
 	h := lab.Hosts()[0]
 	if err := lab.Misbehave(h.Name, executortest.FaultKeyChanges); err != nil {
 		t.Fatal(err)

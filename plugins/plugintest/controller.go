@@ -100,6 +100,11 @@ func (c *controller) Reboot(ctx context.Context, wait time.Duration) error {
 	return c.do("reboot "+wait.String(), func() { _ = c.host.Reboot(ctx, wait) }).Err
 }
 
+func (c *controller) NewHostKey(ctx context.Context, ask plugins.NewKey) (plugins.KeyChange, error) {
+	op := c.do(fmt.Sprintf("host key %+v", ask), func() { _, _ = c.host.NewHostKey(ctx, ask) })
+	return op.Keys, op.Err
+}
+
 func (c *controller) OpenArtifact(ctx context.Context, sha256 string) (io.ReadCloser, int64, error) {
 	return c.host.OpenArtifact(ctx, sha256)
 }

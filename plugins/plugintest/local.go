@@ -5,6 +5,7 @@ package plugintest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,19 +23,20 @@ import (
 
 // Op is one remote operation as the host saw it.
 type Op struct {
-	Kind     string // "run", "upload", "download", "reboot"
+	Kind     string // "run", "upload", "download", "reboot", "host key"
 	Text     string // what was asked for, enough to tell two operations apart
 	Err      error
-	Command  plugins.Command  // of a run
-	Result   plugins.Result   // of a run
-	Upload   plugins.Upload   // of an upload
-	Download plugins.Download // of a download
-	Transfer plugins.Transfer // of an upload or download
+	Command  plugins.Command   // of a run
+	Result   plugins.Result    // of a run
+	Upload   plugins.Upload    // of an upload
+	Download plugins.Download  // of a download
+	Transfer plugins.Transfer  // of an upload or download
+	Keys     plugins.KeyChange // of a change of the host key
 }
 
 // LocalHost is a [plugins.Remote] that runs commands on this machine. Its home is a
-// directory that goes with the test. It has the powers [plugins.Artifacts] and
-// [plugins.Rebooter]. Safe for concurrent use.
+// directory that goes with the test. It has the powers [plugins.Artifacts],
+// [plugins.Rebooter] and [plugins.Rekeyer]. Safe for concurrent use.
 type LocalHost struct {
 	home string
 	host plugins.Host
@@ -51,6 +53,7 @@ var (
 	_ plugins.Remote    = (*LocalHost)(nil)
 	_ plugins.Artifacts = (*LocalHost)(nil)
 	_ plugins.Rebooter  = (*LocalHost)(nil)
+	_ plugins.Rekeyer   = (*LocalHost)(nil)
 )
 
 // Local makes a host with an empty home.
@@ -141,6 +144,13 @@ func (h *LocalHost) Reboot(_ context.Context, wait time.Duration) error {
 
 // Reboots counts the reboots that went well.
 func (h *LocalHost) Reboots() int { return h.reboots }
+
+// NewHostKey implements [plugins.Rekeyer]: the host shows the key that is asked for.
+func (h *LocalHost) NewHostKey(_ context.Context, ask plugins.NewKey) (plugins.KeyChange, error) {
+	change := plugins.KeyChange{Changed: true, Was: []string{"SHA256:old"}, Now: []string{cmp.Or(ask.Fingerprint, "SHA256:new")}}
+	h.record(Op{Kind: "host key", Text: fmt.Sprintf("host key %+v", ask), Keys: change})
+	return change, nil
+}
 
 // OpenArtifact implements [plugins.Artifacts].
 func (h *LocalHost) OpenArtifact(_ context.Context, sha256 string) (io.ReadCloser, int64, error) {
