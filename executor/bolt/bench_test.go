@@ -3,12 +3,14 @@ package bolt_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,4 +169,46 @@ func BenchmarkHosts(b *testing.B) {
 		flush(b, s)
 	}
 	b.ReportMetric(float64(diskUse(b, dir))/float64(total), "disk/data")
+}
+
+// BenchmarkEnds is the ends of 100 hosts that come one by one, some 0.5 ms apart, of 8 workers, and a lone
+// caller afterwards: how many commits they take, and how long one waits.
+func BenchmarkEnds(b *testing.B) {
+	dir := b.TempDir()
+	s := open(b, bolt.Options{Dir: dir})
+	value := bytes.Repeat([]byte("x"), 400)
+	var waited, alone atomic.Int64
+	update := func(sum *atomic.Int64, key string) {
+		began := time.Now()
+		if err := s.Update(b.Context(), func(tx executor.Tx) error { return tx.Put("results", key, value) }); err != nil {
+			b.Error(err)
+		}
+		sum.Add(int64(time.Since(began)))
+	}
+	before, n := txid(b, dir), 0
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for h := range 100 {
+			wg.Go(func() { update(&waited, fmt.Sprint("host", h)) })
+			time.Sleep(500 * time.Microsecond)
+		}
+		wg.Wait()
+		n++
+	}
+	b.ReportMetric(float64(txid(b, dir)-before)/float64(n), "commits/op")
+	b.ReportMetric(float64(waited.Load())/float64(100*n)/1e6, "ms/end")
+	for range 50 {
+		update(&alone, "alone")
+	}
+	b.ReportMetric(float64(alone.Load())/50e6, "ms/alone")
+}
+
+// txid is the number of the last commit to state.db: bbolt keeps it in its two meta pages, see bbolt's page.go.
+func txid(b *testing.B, dir string) uint64 {
+	raw, err := os.ReadFile(filepath.Join(dir, "state.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	const at = 16 + 48 // the page's header, then the meta's fields before it
+	return max(binary.LittleEndian.Uint64(raw[at:]), binary.LittleEndian.Uint64(raw[os.Getpagesize()+at:]))
 }

@@ -251,13 +251,31 @@ const (
 	batchBytes = 4 << 20
 )
 
+// crew is what the commit before was: of how many updates, and how long it took.
+type crew struct {
+	updates int
+	took    time.Duration
+}
+
+// gatherMost bounds how long an update waits for others.
+const gatherMost = 4 * time.Millisecond
+
+// gather is how long after that commit an update waits for others: where several came together more are on
+// their way, and one disk sync is to serve them all. Who comes alone, or after a rest, does not wait.
+func (c crew) gather() time.Duration {
+	if c.updates < 2 {
+		return 0
+	}
+	return min(c.took, gatherMost)
+}
+
 // take gives what has queued up, in order, waiting until it is worth a commit:
-// at once for an update; entries alone linger so that commits are at least linger
+// at once for an update, but see crew; entries alone linger so that commits are at least linger
 // apart. It gives nil when the queue is closed and empty. hold, when positive, is
 // how long nothing but an update is taken: the time until a failed write is tried again.
-func (q *queue) take(last time.Time, hold time.Duration) []*item {
+func (q *queue) take(last time.Time, hold time.Duration, before crew) []*item {
 	for {
-		wait := q.patience(last, hold)
+		wait := q.patience(last, hold, before)
 		if wait <= 0 {
 			return q.pop()
 		}
@@ -274,12 +292,14 @@ func (q *queue) take(last time.Time, hold time.Duration) []*item {
 const forever = time.Hour
 
 // patience is how long there is nothing to do.
-func (q *queue) patience(last time.Time, hold time.Duration) time.Duration {
+func (q *queue) patience(last time.Time, hold time.Duration, before crew) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case q.urgent > 0 || q.closed:
+	case q.closed || q.urgent > 0 && q.urgent >= before.updates:
 		return 0
+	case q.urgent > 0:
+		return before.gather() - time.Since(last)
 	case hold > 0:
 		return hold - time.Since(last)
 	case len(q.items) == 0:

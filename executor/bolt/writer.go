@@ -32,17 +32,29 @@ const (
 // loop writes batches until the queue is closed and empty.
 func (w *writer) loop() error {
 	var last time.Time
+	var before crew
 	for {
-		items := w.queue.take(last, w.hold)
+		items := w.queue.take(last, w.hold, before)
 		if len(items) == 0 && len(w.backlog) == 0 && w.queue.finished() {
 			return nil
 		}
+		began := time.Now()
 		err := w.write(items)
 		last = time.Now()
+		before = crew{updates: updatesOf(items), took: last.Sub(began)}
 		if err != nil && w.queue.finished() {
 			return fmt.Errorf("%d log entries (%d bytes) could not be written before the end: %w", len(w.backlog), w.bytes, err)
 		}
 	}
+}
+
+func updatesOf(items []*item) (n int) {
+	for _, it := range items {
+		if it.update != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // write makes one batch durable: its entries, then its updates; then the bells,

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,20 +31,16 @@ var faults = []struct {
 	{"sshd down", 2, (*chaos).downSSHD},
 	{"wrapper killed", 1, (*chaos).killWrapper},
 	{"helper killed", 2, (*chaos).killHelper},
+	{packetsLost, 3, (*chaos).losePackets},
 }
 
 // storm makes things happen until ctx ends, then lets what is under way finish.
 // CHAOS_ONLY is a regular expression over the faults' names: the others stay away.
 func (c *chaos) storm(ctx context.Context, rng *rand.Rand) {
 	defer c.pending.Wait()
-	only, err := regexp.Compile(os.Getenv("CHAOS_ONLY"))
-	if err != nil {
-		c.wrong("CHAOS_ONLY: %v", err)
-		return
-	}
 	faults := slices.Clone(faults)
 	for i := range faults {
-		if !only.MatchString(faults[i].name) {
+		if !c.only.MatchString(faults[i].name) || faults[i].name == packetsLost && !c.lossy {
 			faults[i].weight = 0
 		}
 	}
@@ -54,7 +49,7 @@ func (c *chaos) storm(ctx context.Context, rng *rand.Rand) {
 		total += f.weight
 	}
 	if total == 0 {
-		c.wrong("CHAOS_ONLY=%s matches no fault", only)
+		c.wrong("CHAOS_ONLY=%s matches no fault", c.only)
 		return
 	}
 	for pause(ctx, time.Duration(50+rng.IntN(700))*time.Millisecond) {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,11 @@ type chaos struct {
 	bin     string
 	dir     string
 	lab     *executortest.Lab
-	longest int // milliseconds of a black hole
-	breath  int // milliseconds, about, that a new tfwd is left alone
-	wanted  int // faults, at least, before the storm may end
+	longest int            // milliseconds of a black hole
+	breath  int            // milliseconds, about, that a new tfwd is left alone
+	wanted  int            // faults, at least, before the storm may end
+	only    *regexp.Regexp // over the names of faults
+	lossy   bool           // the loopback is the storm's own: it may lose packets
 	daemon  atomic.Pointer[daemon]
 	pending sync.WaitGroup
 
@@ -67,10 +70,17 @@ func TestChaos(t *testing.T) {
 	if long {
 		hosts, runs, workers, limit, c.longest, c.breath = 20, 1200, 16, 25*time.Minute, 12_000, 2000
 	}
+	var err error
+	if c.only, err = regexp.Compile(os.Getenv("CHAOS_ONLY")); err != nil {
+		t.Fatalf("CHAOS_ONLY: %v", err)
+	}
 	number(t, "CHAOS_RUNS", &runs)
 	number(t, "CHAOS_FAULTS", &c.wanted)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	if long && c.only.MatchString(packetsLost) && c.elsewhere(ctx, t) {
+		return
+	}
 	c.prepare(ctx, t, hosts)
 	t.Logf("seed %d (repeat with SEED=%d)", seed, seed)
 

@@ -30,6 +30,7 @@ type acks struct {
 	queue  map[spoolKey][]string       // words for sweep.sh: "id out err"
 	become map[spoolKey]*executor.BecomeAs
 	aged   map[spoolKey]time.Time
+	broken bool // a connection broke, or a controller before this one: shells may have been killed before they could stand by
 }
 
 type acksKey struct{}
@@ -37,7 +38,7 @@ type acksKey struct{}
 func (p *place) acks() *acks {
 	return p.memo.getOrPut(acksKey{}, &acks{
 		ended: map[string]executor.Offsets{}, queue: map[spoolKey][]string{},
-		become: map[spoolKey]*executor.BecomeAs{}, aged: map[spoolKey]time.Time{},
+		become: map[spoolKey]*executor.BecomeAs{}, aged: map[spoolKey]time.Time{}, broken: true,
 	}).(*acks)
 }
 
@@ -115,7 +116,16 @@ func (c *conn) sweep(ctx context.Context) error {
 	for k := range a.queue {
 		keys = append(keys, k)
 	}
+	broken := a.broken
+	a.broken = false
 	a.mu.Unlock()
+	if len(keys) == 0 && broken { // for what those left, though there is nothing to forget
+		err := c.sweepSome(ctx, spoolKey{}, nil)
+		if err != nil {
+			a.mayHaveLeft()
+		}
+		return err
+	}
 	for _, key := range keys {
 		for {
 			some := a.take(key, 1)

@@ -33,7 +33,7 @@ func (t *Transport) sweepAll(ctx context.Context, limit time.Duration, dial bool
 	var wg sync.WaitGroup
 	few := make(chan struct{}, 16)
 	for _, p := range t.allPlaces() {
-		if !p.acks().any() || p.live() == nil && !dial {
+		if !p.acks().any(dial && p.live() != nil) || p.live() == nil && !dial {
 			continue
 		}
 		few <- struct{}{}
@@ -52,8 +52,16 @@ func (t *Transport) sweepAll(ctx context.Context, limit time.Duration, dial bool
 	wg.Wait()
 }
 
-func (a *acks) any() bool {
+// any reports whether there is something to sweep, leftovers of broken connections too when they are asked for.
+func (a *acks) any(leftovers bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.queue) > 0
+	return len(a.queue) > 0 || leftovers && a.broken
+}
+
+// mayHaveLeft notes that shells on the host may have been killed.
+func (a *acks) mayHaveLeft() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.broken = true
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -268,6 +270,37 @@ func TestAcknowledgeAfterACut(t *testing.T) {
 	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
 	if got := h.files(cmd.ID); len(got) != 1 || got[0] != "ack" {
 		t.Errorf("left on the host: %v", got)
+	}
+}
+
+// TestShellsThatWereKilledLeaveNothing: what a shell that was to stand by has left is swept after its connection broke,
+// though nothing is to be forgotten; what a living one has is not.
+func TestShellsThatWereKilledLeaveNothing(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("true")
+	mustRun(t, c, cmd)
+	c.Acknowledge(nil, cmd.ID)
+	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
+	spool := filepath.Join(h.home, ".tfw")
+	gone, living := filepath.Join(spool, "standby.4194305+stage"), filepath.Join(spool, fmt.Sprintf("standby.%d+stage", os.Getpid())) // no pid is beyond 2^22
+	for _, name := range []string{gone, living} {
+		if err := os.WriteFile(name, []byte("\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
+	if _, err := os.Stat(gone); err != nil {
+		t.Errorf("looked though nothing had happened: %v", err)
+	}
+	c.place.breakAll(errors.New("cut"))
+	c = h.conn(t)
+	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
+	if _, err := os.Stat(gone); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("left on the host: %v", err)
+	}
+	if _, err := os.Stat(living); err != nil {
+		t.Errorf("taken from under a living shell: %v", err)
 	}
 }
 

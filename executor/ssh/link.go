@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,9 @@ func (l *link) stopWriters() {
 // end closes the link; the first reason counts. It never blocks.
 func (l *link) end(why error) {
 	l.once.Do(func() {
+		if !errors.Is(why, errIdle) && !errors.Is(why, errClosed) {
+			l.place.acks().mayHaveLeft()
+		}
 		why = lost(why)
 		l.cause.Store(&why)
 		close(l.dead)
