@@ -294,7 +294,7 @@ func TestShellsThatWereKilledLeaveNothing(t *testing.T) {
 		t.Errorf("looked though nothing had happened: %v", err)
 	}
 	c.place.breakAll(errors.New("cut"))
-	c = h.conn(t)
+	_ = h.conn(t)
 	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
 	if _, err := os.Stat(gone); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("left on the host: %v", err)
