@@ -37,7 +37,13 @@ type limits struct {
 	maxFail *share
 }
 
-// check refuses options that mean nothing.
+// Check refuses options that mean nothing, as [Executor.Submit] would.
+func (o Options) Check() error {
+	_, err := o.check()
+	return err
+}
+
+// check gives the options' limits.
 func (o *Options) check() (limits, error) {
 	var l limits
 	for i, text := range o.Serial {

@@ -73,6 +73,7 @@ func (p *Plan) check(w World, given map[string]any, depth int, partial bool) err
 		}
 	}
 	c.bombs()
+	c.outputs()
 	for _, s := range p.all() {
 		if s.Nested != "" {
 			c.nested(s, depth)
@@ -225,14 +226,47 @@ func wanted(role Role, env scope) (int, error) {
 func (c *checker) method(s *Step) {
 	m, err := c.w.Plugins.Method(s.Plugin, s.Method)
 	if err != nil {
-		fix := "the plugins are: " + strings.Join(c.w.Plugins.Names(), ", ")
+		fix, near := "the plugins are: "+strings.Join(c.w.Plugins.Names(), ", "), nearest(s.Plugin, c.w.Plugins.Names())
 		if p, unknown := c.w.Plugins.Plugin(s.Plugin); unknown == nil {
-			fix = "its methods are: " + strings.Join(methodNames(p), ", ")
+			fix, near = "its methods are: "+strings.Join(methodNames(p), ", "), nearest(s.Method, methodNames(p))
+		}
+		if near != "" {
+			fix = "did you mean " + near + "? " + fix
 		}
 		c.error(orNode(s.usesAt, s.at), fix, "step %q uses %s.%s, which is not there", s.Name, s.Plugin, s.Method)
 		return
 	}
 	c.with(s, m)
+	c.sameReport(s, m)
+}
+
+// sameReport refuses cells that run side by side on a host and write one report: each would read another's.
+func (c *checker) sameReport(s *Step, m plugins.Method) {
+	if s.Matrix == nil || s.Matrix.MaxParallel == 1 || s.Sync != "" || m.Needs.Exclusive || c.isolated(s.On) || len(s.Matrix.combine()) < 2 {
+		return
+	}
+	with, _ := s.With.(fields)
+	differs := func(v value) (yes bool) {
+		walk(v, "", func(_ string, t *template) {
+			for _, p := range t.parts {
+				yes = yes || p.expr != nil && p.expr.names["matrix"]
+			}
+		})
+		return yes
+	}
+	var report *field
+	for i, f := range with {
+		switch {
+		case f.name == "cwd" && differs(f.value):
+			return
+		case f.name == "report" && f.value != "tap:-" && s.Plugin == "testcase":
+			report = &with[i]
+		}
+	}
+	if report != nil && !differs(report.value) {
+		c.error(report.at, "name it after the cell (report-${{ matrix.AXIS }}.xml), or set max_parallel: 1 in the matrix, or isolation: exclusive for the hosts",
+			"the cells of step %q run side by side on a host and write the same report", s.Name)
+	}
 }
 
 func methodNames(p plugins.Plugin) (names []string) {
@@ -272,7 +306,11 @@ func (c *checker) with(s *Step, m plugins.Method) {
 			c.error(at, "give it to the command as env: {NAME: ...} or stdin", "step %q: with: %s: takes no sensitive parameter", s.Name, strings.TrimPrefix(wrong.Location, "parameters."))
 			continue
 		}
-		c.error(at, "see: tfwctl plugins "+s.Plugin, "step %q: with: %s: %s", s.Name, strings.TrimPrefix(strings.TrimPrefix(wrong.Location, "parameters"), "."), wrong.Message)
+		where := strings.TrimPrefix(strings.TrimPrefix(wrong.Location, "parameters"), ".")
+		if where != "" {
+			where += ": "
+		}
+		c.error(at, "see: tfwctl plugins "+s.Plugin, "step %q: with: %s%s", s.Name, where, wrong.Message)
 	}
 }
 
@@ -298,49 +336,6 @@ func (p *Plan) blank(v value) value {
 		return out
 	}
 	return v
-}
-
-// bombs refuses expressions that would go on for ever, or fill the memory.
-func (c *checker) bombs() {
-	patience := checkPatience
-	env := scope{"params": c.p.shown(c.params), "env": anyMap(c.p.Env)}
-	look := func(at *yaml.Node, x *expression, offset int, env scope) {
-		if over := x.measure(env, &patience); over != nil {
-			c.errorAt(at, offset+over.column, "make its lists and texts smaller, or work it out on a host", "the expression cannot be evaluated: %s", over.text)
-		}
-	}
-	in := func(v value, env scope) {
-		walk(v, "", func(_ string, t *template) {
-			for _, part := range t.parts {
-				if part.expr != nil {
-					look(t.at, part.expr, part.offset, env)
-				}
-			}
-		})
-	}
-	for _, role := range c.p.Roles {
-		in(role.Count, env)
-	}
-	for _, s := range c.p.all() {
-		around := env
-		if s.Matrix != nil {
-			around = scope{"params": env["params"], "env": env["env"], "matrix": s.Matrix.largest()}
-		}
-		if in(s.With, around); s.When != nil {
-			look(s.whenAt, s.When, s.whenOffset, env)
-		}
-	}
-	for _, o := range c.p.outputs {
-		in(o.value, env)
-	}
-}
-
-func anyMap(texts map[string]string) map[string]any {
-	out := make(map[string]any, len(texts))
-	for k, v := range texts {
-		out[k] = v
-	}
-	return out
 }
 
 // parameterErrors takes a joined error apart.

@@ -443,6 +443,27 @@ func TestNestedPlan(t *testing.T) {
 	}
 }
 
+func TestOutputsOfAStepThatDidNotPass(t *testing.T) {
+	l := newLab(t)
+	got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, with: {do: exit 3}}\n  z: {uses: work.do, on: d, when: always(), with: {do: 'say ${{ steps.a.outputs.said }}'}}\n  y: {uses: work.do, on: b, when: always(), with: {do: \"say ${{ steps.a.outputs?.said ?? 'nothing' }}${{ steps.a.hosts.b1.exit_code }}\"}}\noutputs: {o: '${{ steps.y.outputs.said }}'}\n", nil))
+	if r := got.Steps[1].Reason; !strings.Contains(r, "cannot fetch said from <nil>: step a is failed and has no outputs (steps.a.hosts.NAME.outputs") || got.Outputs["o"] != "nothing3" {
+		t.Errorf("%q %v", r, got.Outputs)
+	}
+}
+
+// A step's time holds for a plan that it runs, too: that one is ended cleanly, and what it always does is done.
+func TestNestedPlanTimesOut(t *testing.T) {
+	l := newLab(t)
+	inner := "name: inner\nhosts: {d: {target: duts, count: 1}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: hang}}\nfinally:\n  f: {uses: work.do, on: d, with: {do: say f}}\n"
+	p, err := l.Submit(t.Context(), me, plan.Submission{File: "outer.yaml", Plan: "name: outer\nsteps:\n  n: {uses: plan:inner.yaml, timeout: 300ms}\n", Files: map[string]string{"inner.yaml": inner}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := l.wait(p); got.Verdict != executor.TimedOut || got.Steps[0].Reason != "step n took longer than 300ms" || !strings.HasSuffix(strings.Join(l.hosts.log, "\n"), "say f") {
+		t.Errorf("%s: %s, %v", got.Verdict, reasons(got), l.hosts.log)
+	}
+}
+
 // mortal is a Store that a killed process can write to no more.
 type mortal struct {
 	executor.Store

@@ -36,10 +36,10 @@ type expression struct {
 	lets    map[string]bool // its own variables
 }
 
-// reference is a mention of steps.X, params.X ...: of is "steps", name is X, then is what follows, "verdict".
+// reference is a mention of steps.X, params.X ...: of is "steps", name is X, then is what follows, "outputs", and last what follows that.
 type reference struct {
-	of, name, then string
-	column         int // in the expression
+	of, name, then, last string
+	column               int // in the expression
 }
 
 var status = []string{"success", "failure", "always", "cancelled"}
@@ -95,24 +95,29 @@ func (x *expression) Visit(node *ast.Node) {
 	}
 }
 
-// member notes X.NAME and X.NAME.THEN.
+// member notes X.NAME, X.NAME.THEN and X.NAME.THEN.LAST.
 func (x *expression) member(n *ast.MemberNode) {
 	name, ok := n.Property.(*ast.StringNode)
 	if !ok {
 		return
 	}
-	switch of := n.Node.(type) {
-	case *ast.IdentifierNode:
-		x.refs = append(x.refs, reference{of: of.Value, name: name.Value, column: of.Location().From})
-	case *ast.MemberNode:
-		root, isRoot := of.Node.(*ast.IdentifierNode)
-		mid, isName := of.Property.(*ast.StringNode)
-		if isRoot && isName {
-			x.refs = append(x.refs, reference{of: root.Value, name: mid.Value, then: name.Value, column: root.Location().From})
-		}
-	case *ast.ChainNode:
-		if m, ok := of.Node.(*ast.MemberNode); ok {
-			x.member(&ast.MemberNode{Node: m, Property: n.Property})
+	path := []string{name.Value}
+	for at := n.Node; len(path) < 4; {
+		switch of := at.(type) {
+		case *ast.ChainNode:
+			at = of.Node
+		case *ast.MemberNode:
+			property, ok := of.Property.(*ast.StringNode)
+			if !ok {
+				return
+			}
+			path, at = append([]string{property.Value}, path...), of.Node
+		case *ast.IdentifierNode:
+			path = append(path, "", "")
+			x.refs = append(x.refs, reference{of: of.Value, name: path[0], then: path[1], last: path[2], column: of.Location().From})
+			return
+		default:
+			return
 		}
 	}
 }
@@ -122,9 +127,21 @@ func (x *expression) eval(env scope) (any, error) {
 	got, err := x.run(env, maxExprTime)
 	if err != nil {
 		_, text := exprError(err)
-		return nil, fmt.Errorf("${{%s}}: %s", x.text, text)
+		return nil, fmt.Errorf("${{%s}}: %s%s", x.text, text, x.lacking(env, text))
 	}
 	return got, nil
+}
+
+// lacking explains a nil that was taken for something: a step has no outputs before it passed somewhere.
+func (x *expression) lacking(env scope, text string) string {
+	steps, _ := env["steps"].(map[string]any)
+	for _, r := range x.refs {
+		step, ok := steps[r.name].(map[string]any)
+		if r.of == "steps" && r.then == "outputs" && ok && step["outputs"] == nil && strings.Contains(text, "<nil>") {
+			return fmt.Sprintf(": step %s is %v and has no outputs (steps.%s.hosts.NAME.outputs are those of a host, ?. and ?? give another value)", r.name, step["verdict"], r.name)
+		}
+	}
+	return ""
 }
 
 func (x *expression) run(env scope, limit time.Duration) (any, error) {

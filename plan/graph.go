@@ -118,7 +118,9 @@ func (r *reader) mentions(p *Plan, s *Step, t *template, part part) {
 		return
 	}
 	for _, ref := range part.expr.refs {
-		r.mention(p, s, t, ref, part.offset+ref.column)
+		if !part.expr.lets[ref.of] {
+			r.mention(p, s, t, ref, part.offset+ref.column)
+		}
 	}
 }
 
@@ -134,6 +136,8 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference, offset in
 				fix = "did you mean " + near + "?"
 			}
 			r.errorAt(t.at, offset, fix, "steps.%s: there is no such step", ref.name)
+		case ref.then != "" && !slices.Contains(ofStep, ref.then):
+			r.unknownName(t, offset, "steps."+ref.name+"."+ref.then, ref.then, "a step", ofStep)
 		case s != nil && other == s:
 			r.errorAt(t.at, offset, "a step cannot see its own end", "step %q refers to itself", s.Name)
 		case s != nil && sameGroup(p, s, other):
@@ -154,11 +158,38 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference, offset in
 		if !r.lost["hosts"] && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == ref.name }) {
 			r.errorAt(t.at, offset, "add it under hosts:", "hosts.%s: the plan has no such role", ref.name)
 		}
+	case "host":
+		if !slices.Contains(ofHost, ref.name) {
+			r.unknownName(t, offset, "host."+ref.name, ref.name, "a host", ofHost)
+		}
+	case "run":
+		if !slices.Contains(ofRun, ref.name) {
+			r.unknownName(t, offset, "run."+ref.name, ref.name, "a test plan under way", ofRun)
+		}
+	case "env":
+		if _, ok := p.Env[ref.name]; !ok {
+			r.errorAt(t.at, offset, "add it under env: of the plan", "env.%s: the plan has no such text", ref.name)
+		}
 	case "matrix":
 		if s == nil || s.Matrix == nil || !s.Matrix.has(ref.name) {
 			r.errorAt(t.at, offset, "add the axis under matrix:", "matrix.%s: the step has no such axis", ref.name)
 		}
 	}
+}
+
+// What expressions see, see scope.
+var (
+	ofStep = []string{"verdict", "reason", "outputs", "hosts"}
+	ofHost = []string{"name", "address", "groups", "plugins", "tags", "vars"}
+	ofRun  = []string{"id", "name", "by"}
+)
+
+func (r *reader) unknownName(t *template, offset int, path, name, what string, known []string) {
+	fix := "it has: " + strings.Join(known, ", ")
+	if near := nearest(name, known); near != "" {
+		fix = "did you mean " + near + "?"
+	}
+	r.errorAt(t.at, offset, fix, "%s: %s has no %s", path, what, name)
 }
 
 func sameGroup(p *Plan, a, b *Step) bool {

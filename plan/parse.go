@@ -261,7 +261,7 @@ func (r *reader) duration(n *yaml.Node) time.Duration {
 		raw = n.Value
 	}
 	if n.Kind != yaml.ScalarNode || d.UnmarshalJSON([]byte(raw)) != nil || d <= 0 {
-		r.error(n, "write 90s, 10m or 2h30m", "want a time")
+		r.error(n, "write 90s, 10m or 2h30m", "want a time, longer than none, not %.40q", n.Value)
 	}
 	return time.Duration(d)
 }

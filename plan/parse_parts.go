@@ -110,8 +110,8 @@ func (r *reader) step(k, v *yaml.Node) *Step {
 		"needs":         func(_, v *yaml.Node) { s.Needs, s.needsAt = r.texts(v), itemsOf(v) },
 		"when":          func(_, v *yaml.Node) { s.whenAt = r.real(v); s.When, s.whenOffset = r.when(v) },
 		"retry":         func(_, v *yaml.Node) { s.Retry = r.retry(v) },
-		"serial":        func(_, v *yaml.Node) { s.Serial = r.texts(v) },
-		"max_fail":      func(_, v *yaml.Node) { s.MaxFail = r.text(v) },
+		"serial":        func(_, v *yaml.Node) { s.Serial = r.texts(v); r.options(v, executor.Options{Serial: s.Serial}) },
+		"max_fail":      func(_, v *yaml.Node) { s.MaxFail = r.text(v); r.options(v, executor.Options{MaxFail: s.MaxFail}) },
 		"matrix":        func(_, v *yaml.Node) { s.Matrix = r.matrix(v) },
 		"timeout":       func(_, v *yaml.Node) { s.Timeout = r.duration(v) },
 		"silence":       func(_, v *yaml.Node) { s.Silence = r.duration(v) },
@@ -119,11 +119,31 @@ func (r *reader) step(k, v *yaml.Node) *Step {
 		"allow_failure": func(_, v *yaml.Node) { s.AllowFailure = r.boolean(v) },
 		"sync":          func(_, v *yaml.Node) { s.Sync = r.sync(s, v) },
 	})
+	if s.Nested != "" {
+		r.outer(s, v)
+	}
 	s.broken = len(r.problems) > before
 	if s.Plugin == "" && s.Nested == "" && !s.broken {
 		r.error(k, "write uses: PLUGIN.METHOD", "step %q does not say what it uses", s.Name)
 	}
 	return s
+}
+
+// options refuses what the executor would refuse when the step begins.
+func (r *reader) options(v *yaml.Node, o executor.Options) {
+	if err := o.Check(); err != nil {
+		r.error(v, "", "%v", err)
+	}
+}
+
+// outer refuses keys that mean nothing to a plan within this one.
+func (r *reader) outer(s *Step, v *yaml.Node) {
+	r.pairs(v, "step "+s.Name, func(k, _ *yaml.Node) {
+		switch k.Value {
+		case "on", "serial", "max_fail", "matrix", "retry", "per_host", "silence":
+			r.error(k, "put it on steps of "+s.Nested, "step %q runs a plan: %s has no meaning here", s.Name, k.Value)
+		}
+	})
 }
 
 func (r *reader) uses(s *Step, v *yaml.Node) {

@@ -28,45 +28,55 @@ func TestBadPlans(t *testing.T) {
 	}
 	ten := "[" + strings.Repeat("1,", 99) + "1]"
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":               {"", "p.yaml: "},
-		"not YAML":            {"a: [", "p.yaml:1:1"},
-		"NUL":                 {"name: a\x00", "NUL"},
-		"no steps":            {"name: a\n", "no steps"},
-		"unknown key":         {"name: a\nstpes: {}\n", `p.yaml:2:1: unknown key "stpes" in the plan (did you mean steps?)`},
-		"duplicate":           {"name: a\nname: b\nsteps: {}\n", `p.yaml:2:1: "name" is given twice`},
-		"cycle":               {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [b]}\n  b: {uses: work.do, on: d, needs: [a]}\n", "a cycle: "},
-		"self-need":           {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [a]}\n", "needs itself"},
-		"missing need":        {"name: a\n" + role + "steps:\n  build: {uses: work.do, on: d}\n  a: {uses: work.do, on: d, needs: [biuld]}\n", "p.yaml:5:37: step \"a\" needs \"biuld\", which is no step (did you mean build?)"},
-		"missing reference":   {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ steps.nope.outputs.x }}'}}\n", "p.yaml:4:45: steps.nope"},
-		"missing parameter":   {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ params.nope }}'}}\n", "params.nope"},
-		"missing axis":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ matrix.nope }}'}}\n", "matrix.nope"},
-		"unknown role":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: dd}\n", `p.yaml:4:26: step "a" runs on the role "dd", which is not under hosts (did you mean d?)`},
-		"unknown plugin":      {"name: a\n" + role + "steps:\n  a: {uses: nope.do, on: d}\n", "p.yaml:4:13: step \"a\" uses nope.do"},
-		"unknown method":      {"name: a\n" + role + "steps:\n  a: {uses: work.nope, on: d}\n", "its methods are: do"},
-		"unknown with":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {od: x}}\n", "p.yaml:4:36"},
-		"wrong type":          {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: 7}}\n", "do"},
-		"expression":          {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ 1 + }}'}}\n", "in the expression"},
-		"unclosed":            {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ 1'}}\n", "not closed"},
-		"unknown host":        {"name: a\nhosts: {d: {target: nope}}\nsteps:\n  a: {uses: work.do, on: d}\n", "nope"},
-		"too many wanted":     {"name: a\nhosts: {d: {target: duts, count: 9}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: x}}\n", "wants 9 hosts, 4 fit"},
-		"a secret in clear":   {"name: a\nparameters: {p: {sensitive: true, default: hunter2}}\n" + role + "steps:\n  a: {uses: work.do, on: d}\n", "reference"},
-		"a secret as text":    {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: 'say ${{ params.p }}'}}\n", "cannot be part of a text"},
-		"a secret to nobody":  {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ params.p }}'}}\n", "p.yaml:5:36: step \"a\": with: do: takes no sensitive parameter"},
-		"a secret asked":      {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, when: \"params.p == 'x'\", with: {do: x}}\n", "sensitive"},
-		"a secret shown":      {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: x}}\noutputs: {o: '${{ params.p }}'}\n", "sensitive"},
-		"10 million cells":    {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, matrix: {a: " + ten + ", b: " + ten + ", c: " + ten + "}}\n", "more than 10000 cells"},
-		"deep":                {"name: " + strings.Repeat("[", 9000), "p.yaml"},
-		"alias bomb":          {bomb(), "too large"},
-		"huge":                {strings.Repeat("a: b\n", 1<<20), "larger than 4 MiB"},
-		"serial host by host": {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, serial: 1, with: {do: '${{ host.name }}'}}\n", "goes host by host"},
-		"sync and retry":      {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, retry: 1}\n", "sync and retry do not go together"},
-		"sync and serial":     {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, serial: 1}\n", "sync and serial do not go together"},
-		"sync in a row":       {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, needs: [a]}\n  c: {uses: work.do, on: d, sync: m, needs: [b]}\n", `"c" syncs with "a" and begins only after it has ended`},
-		"sync of other cells": {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m, matrix: {x: [1, 2]}}\n  b: {uses: work.do, on: d, sync: m, matrix: {x: [1, 3]}}\n", "different cells"},
-		"sync in a queue":     {"name: a\nparallel: 1\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, sync: m}\n", "raise parallel"},
-		"sync on one board":   {"name: a\nhosts: {d: {target: x1}}\nsteps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, sync: m}\n", "a role of its own"},
-		"sync without a name": {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: 'a b'}\n", "no name for a sync"},
-		"nested plan missing": {"name: a\nsteps:\n  a: {uses: 'plan:x.yaml'}\n", "plan:x.yaml"},
+		"empty":                  {"", "p.yaml: "},
+		"not YAML":               {"a: [", "p.yaml:1:1"},
+		"NUL":                    {"name: a\x00", "NUL"},
+		"no steps":               {"name: a\n", "no steps"},
+		"unknown key":            {"name: a\nstpes: {}\n", `p.yaml:2:1: unknown key "stpes" in the plan (did you mean steps?)`},
+		"duplicate":              {"name: a\nname: b\nsteps: {}\n", `p.yaml:2:1: "name" is given twice`},
+		"cycle":                  {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [b]}\n  b: {uses: work.do, on: d, needs: [a]}\n", "a cycle: "},
+		"self-need":              {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, needs: [a]}\n", "needs itself"},
+		"missing need":           {"name: a\n" + role + "steps:\n  build: {uses: work.do, on: d}\n  a: {uses: work.do, on: d, needs: [biuld]}\n", "p.yaml:5:37: step \"a\" needs \"biuld\", which is no step (did you mean build?)"},
+		"missing reference":      {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ steps.nope.outputs.x }}'}}\n", "p.yaml:4:45: steps.nope"},
+		"missing parameter":      {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ params.nope }}'}}\n", "params.nope"},
+		"missing axis":           {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ matrix.nope }}'}}\n", "matrix.nope"},
+		"unknown role":           {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: dd}\n", `p.yaml:4:26: step "a" runs on the role "dd", which is not under hosts (did you mean d?)`},
+		"unknown plugin":         {"name: a\n" + role + "steps:\n  a: {uses: nope.do, on: d}\n", "p.yaml:4:13: step \"a\" uses nope.do"},
+		"unknown method":         {"name: a\n" + role + "steps:\n  a: {uses: work.nope, on: d}\n", "its methods are: do"},
+		"unknown with":           {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {od: x}}\n", "p.yaml:4:36"},
+		"wrong type":             {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: 7}}\n", "do"},
+		"expression":             {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ 1 + }}'}}\n", "in the expression"},
+		"unclosed":               {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ 1'}}\n", "not closed"},
+		"unknown host":           {"name: a\nhosts: {d: {target: nope}}\nsteps:\n  a: {uses: work.do, on: d}\n", "nope"},
+		"too many wanted":        {"name: a\nhosts: {d: {target: duts, count: 9}}\nsteps:\n  a: {uses: work.do, on: d, with: {do: x}}\n", "wants 9 hosts, 4 fit"},
+		"a secret in clear":      {"name: a\nparameters: {p: {sensitive: true, default: hunter2}}\n" + role + "steps:\n  a: {uses: work.do, on: d}\n", "reference"},
+		"a secret as text":       {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: 'say ${{ params.p }}'}}\n", "cannot be part of a text"},
+		"a secret to nobody":     {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ params.p }}'}}\n", "p.yaml:5:36: step \"a\": with: do: takes no sensitive parameter"},
+		"a secret asked":         {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, when: \"params.p == 'x'\", with: {do: x}}\n", "sensitive"},
+		"a secret shown":         {"name: a\nparameters: {p: {sensitive: true}}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: x}}\noutputs: {o: '${{ params.p }}'}\n", "sensitive"},
+		"10 million cells":       {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, matrix: {a: " + ten + ", b: " + ten + ", c: " + ten + "}}\n", "more than 10000 cells"},
+		"deep":                   {"name: " + strings.Repeat("[", 9000), "p.yaml"},
+		"alias bomb":             {bomb(), "too large"},
+		"huge":                   {strings.Repeat("a: b\n", 1<<20), "larger than 4 MiB"},
+		"serial host by host":    {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, serial: 1, with: {do: '${{ host.name }}'}}\n", "goes host by host"},
+		"sync and retry":         {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, retry: 1}\n", "sync and retry do not go together"},
+		"sync and serial":        {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: true, serial: 1}\n", "sync and serial do not go together"},
+		"sync in a row":          {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, needs: [a]}\n  c: {uses: work.do, on: d, sync: m, needs: [b]}\n", `"c" syncs with "a" and begins only after it has ended`},
+		"sync of other cells":    {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m, matrix: {x: [1, 2]}}\n  b: {uses: work.do, on: d, sync: m, matrix: {x: [1, 3]}}\n", "different cells"},
+		"sync in a queue":        {"name: a\nparallel: 1\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, sync: m}\n", "raise parallel"},
+		"sync on one board":      {"name: a\nhosts: {d: {target: x1}}\nsteps:\n  a: {uses: work.do, on: d, sync: m}\n  b: {uses: work.do, on: d, sync: m}\n", "a role of its own"},
+		"sync without a name":    {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, sync: 'a b'}\n", "no name for a sync"},
+		"no such part of a step": {"name: a\n" + role + "steps:\n  b: {uses: work.do, on: d, with: {do: x}}\n  a: {uses: work.do, on: d, when: \"steps.b.verdikt == 'passed'\", with: {do: x}}\n", "p.yaml:5:36: steps.b.verdikt: a step has no verdikt (did you mean verdict?)"},
+		"no such output":         {"name: a\n" + role + "steps:\n  b: {uses: work.do, on: d, with: {do: x}}\n  a: {uses: work.do, on: d, with: {do: 'say ${{ steps.b.outputs.siad }}'}}\n", "p.yaml:5:49: steps.b.outputs.siad: work.do has no such output (did you mean said?)"},
+		"no such part of a host": {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ host.nmae }}'}}\n", "host.nmae: a host has no nmae (did you mean name?)"},
+		"no such part of a run":  {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ run.when }}'}}\n", "run.when: a test plan under way has no when (it has: id, name, by)"},
+		"no such text":           {"name: a\nenv: {A: x}\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: '${{ env.A }}${{ env.B }}'}}\n", "p.yaml:5:57: env.B: the plan has no such text"},
+		"a batch of nothing":     {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, serial: [1, 0], with: {do: x}}\n", `p.yaml:4:37: serial[1]: "0": a batch of no hosts`},
+		"more than all":          {"name: a\n" + role + "steps:\n  a: {uses: work.do, on: d, max_fail: 300%, with: {do: x}}\n", `p.yaml:4:39: max_fail: "300%": want a number of hosts such as 5`},
+		"no time":                {"name: a\ntimeout: tomorrow\n" + role + "steps:\n  a: {uses: work.do, on: d, with: {do: x}}\n", `p.yaml:2:10: want a time, longer than none, not "tomorrow" (write 90s`},
+		"matrix of a plan":       {"name: a\nsteps:\n  a: {uses: 'plan:x.yaml', matrix: {n: [1, 2]}}\n", "p.yaml:3:28: step \"a\" runs a plan: matrix has no meaning here (put it on steps of x.yaml)"},
+		"nearly a plugin":        {"name: a\n" + role + "steps:\n  a: {uses: wrok.do, on: d}\n", "did you mean work?"},
+		"nested plan missing":    {"name: a\nsteps:\n  a: {uses: 'plan:x.yaml'}\n", "plan:x.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
@@ -236,10 +246,39 @@ func TestExpressionBombsAreRefused(t *testing.T) {
 	for _, fine := range []string{
 		`join(map(filter(1..500, # % 2 == 1), "n" + string(#)), "-")`, `reduce(1..100, #acc + #, 0)`, `all(1..99, all(1..99, # > 0))`,
 		`toJSON(map(hosts.d, #.name))`, `repeat("x", 1000000)`, `uniq([1, 1.0, "1"])`, `1..params.n`,
-		`reduce(steps.a.outputs.list, #acc + #.name + ",", "")`, `steps.a.verdict in ["passed", "skipped"]`, `reduce(1..12, concat(#acc, #acc), [1])`,
+		`reduce(hosts.d, #acc + #.name + ",", "")`, `steps.a.verdict in ["passed", "skipped"]`, `reduce(1..12, concat(#acc, #acc), [1])`,
 	} {
 		if err := check(before + "  z: {uses: work.do, on: b, with: {do: '${{ " + fine + " }}'}}\n"); err != nil {
 			t.Errorf("%s: %v", fine, err)
+		}
+	}
+}
+
+// Cells that run side by side on a board must not write one report: one would be read as the other's.
+func TestCellsWithOneReport(t *testing.T) {
+	reg, err := plugins.NewRegistry(plugins.Builtin()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hosts, step string
+		refused     bool
+	}{
+		{"", "matrix: {s: [a, b]}, with: {command: x, report: 'junit:r.xml'}", true},
+		{"isolation: exclusive, ", "matrix: {s: [a, b]}, with: {command: x, report: 'junit:r.xml'}", false},
+		{"", "matrix: {s: [a, b], max_parallel: 1}, with: {command: x, report: 'junit:r.xml'}", false},
+		{"", "matrix: {s: [a]}, with: {command: x, report: 'junit:r.xml'}", false},
+		{"", "matrix: {s: [a, b]}, with: {command: x, report: 'junit:r-${{ matrix.s }}.xml'}", false},
+		{"", "matrix: {s: [a, b]}, with: {command: x, cwd: 'w/${{ matrix.s }}', report: ['junit:r.xml', 'tap:-']}", false},
+		{"", "matrix: {s: [a, b]}, with: {command: x, report: 'tap:-'}", false},
+	} {
+		inv, err := inventory.Parse("i.yaml", []byte("version: 1\ngroups: {duts: {"+c.hosts+"plugins: [testcase], hosts: {'d[1-2]': {}}}}\n"), inventory.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = plan.ParseAndCheck("p.yaml", []byte("name: t\nhosts: {d: duts}\nsteps:\n  a: {uses: testcase.run, on: d, "+c.step+"}\n"), plan.World{Plugins: reg, Inventory: inv}, nil)
+		if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), `p.yaml:4:74: the cells of step "a" run side by side on a host and write the same report`) {
+			t.Errorf("%s%s: %v", c.hosts, c.step, err)
 		}
 	}
 }

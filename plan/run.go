@@ -320,6 +320,8 @@ func (x *stepWalk) nested(ctx context.Context) {
 	x.state.Cells = []CellState{{Plan: child.ID}}
 	x.mu.Unlock()
 	x.store()
+	ctx, stop := x.budget(ctx)
+	defer stop()
 	x.awaitNested(ctx, child.ID)
 }
 
@@ -342,8 +344,13 @@ func (x *stepWalk) awaitNested(ctx context.Context, id string) {
 		return
 	}
 	x.mu.Lock()
+	var s *stopped
+	verdict, reason := done.Verdict, done.Reason
+	if errors.As(context.Cause(ctx), &s) && verdict == executor.Cancelled {
+		verdict, reason = s.verdict, s.reason
+	}
 	x.outputs = any(done.Outputs)
-	x.state.Cells[0].Verdict = done.Verdict
+	x.state.Cells[0].Verdict = verdict
 	x.mu.Unlock()
-	x.end(done.Verdict, done.Reason)
+	x.end(verdict, reason)
 }

@@ -100,8 +100,9 @@ func TestInstallReplacesAndRollsBack(t *testing.T) {
 func TestInstallWhereThereWasNone(t *testing.T) {
 	h := plugintest.Local(t)
 	newDir(t, h, "")
-	out, err := deploy(t, h, "install", m{"content": "v1", "dest": "opt/app"})
-	if err != nil || !out.Changed || out.Previous != "" {
+	remote := withEnv{h, map[string]string{"XDG_STATE_HOME": h.Path("my state")}}
+	out, err := deploy(t, remote, "install", m{"content": "v1", "dest": "opt/app"})
+	if err != nil || !out.Changed || out.Previous != "" || out.SHA256 != h.AddArtifact([]byte("v1")) {
 		t.Errorf("%+v, %v", out, err)
 	}
 	out, err = deploy(t, h, "rollback", m{"dest": "opt/app"})

@@ -23,9 +23,9 @@ hash() {
 	fi
 }
 journal() { # remember what was installed last, for a rollback that names nothing
-	state=${XDG_STATE_HOME:-$HOME/.local/state}/tfw
-	(umask 077 && mkdir -p "$state" && printf '%s\n' "$1" >>"$state/installed") 2>/dev/null ||
-		echo "note: not noted for a rollback without dest: $state cannot be written" >&2
+	notes=${XDG_STATE_HOME:-$HOME/.local/state}/tfw
+	(umask 077 && mkdir -p "$notes" && printf '%s\n' "$1" >>"$notes/installed") 2>/dev/null ||
+		echo "note: not noted for a rollback without dest: $notes cannot be written" >&2
 }
 [ ! -d "$dest" ] || fail 64 "$dest is a directory"
 [ -f "$new" ] || fail 66 "$new: no such file on the host"
