@@ -372,3 +372,27 @@ func TestCompareAndHistory(t *testing.T) {
 		t.Errorf("%+v %v", few, err)
 	}
 }
+
+// Slower is more than twice and at least a second: less is noise, and another host or a case that did not pass says nothing of speed.
+func TestCompareTellsWhatBecameSlower(t *testing.T) {
+	l := newLab(t)
+	text := "name: speed\nparameters: {a: {}, b: {}, c: {}}\nhosts: {d: {target: duts, count: 1}}\nsteps:\n  s: {uses: work.report, on: d, with: {do: say x, cases: [" +
+		"{name: a, verdict: passed, duration: '${{ params.a }}'}, {name: b, verdict: passed, duration: '${{ params.b }}'}, {name: c, verdict: passed, duration: '${{ params.c }}'}]}}\n"
+	run := func(a, b, c string) *plan.Comparison {
+		t.Helper()
+		done := l.wait(l.submit(text, map[string]any{"a": a, "b": b, "c": c}))
+		got, err := l.Compare(t.Context(), me, done.ID, "")
+		if err != nil || done.Verdict != executor.Passed {
+			t.Fatalf("%v: %s", err, reasons(done))
+		}
+		return got
+	}
+	run("2s", "2s", "100ms")
+	got := run("4100ms", "4s", "900ms") // more than twice; just twice; nine times and less than a second
+	if got.Counts.Slower != 1 || got.Slower[0].Name != "a" || time.Duration(got.Slower[0].Duration) != 4100*time.Millisecond || time.Duration(got.Slower[0].BeforeTook) != 2*time.Second {
+		t.Errorf("%+v", got)
+	}
+	if got = run("4s", "1s", "2s"); got.Counts.Slower != 1 || got.Slower[0].Name != "c" || got.Counts.NewFailures+got.Counts.Fixed != 0 {
+		t.Errorf("%+v", got)
+	}
+}
