@@ -127,6 +127,15 @@ func (d *desk) settle() {
 	}
 }
 
+// priorityStep is how long one step of priority lets somebody pass those who came before: a stream of the urgent delays
+// the others, and does not starve them.
+const priorityStep = 10 * time.Minute
+
+// turnOf is the place in every line: age, and a head start for each step of priority.
+func turnOf(priority int, since time.Time) time.Time {
+	return since.Add(-time.Duration(priority) * priorityStep)
+}
+
 func (l *Lease) wants() int {
 	if l.Count > 0 {
 		return l.Count
@@ -143,7 +152,7 @@ func (d *desk) waiting() []*Lease {
 		}
 	}
 	slices.SortFunc(all, func(a, b *Lease) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(turnOf(a.Priority, a.Created).Compare(turnOf(b.Priority, b.Created)), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 	})
 	return all
 }
@@ -227,7 +236,7 @@ func (d *desk) crowd(t *tenant) string {
 // or another's lease, stands against it does not.
 func (d *desk) admit() {
 	slices.SortStableFunc(d.queue, func(a, b *tenant) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), a.at.Compare(b.at), cmp.Compare(a.seq, b.seq))
+		return cmp.Or(turnOf(a.priority, a.at).Compare(turnOf(b.priority, b.at)), cmp.Compare(b.priority, a.priority), cmp.Compare(a.seq, b.seq))
 	})
 	kept := map[string]bool{}
 	rest := d.queue[:0]
@@ -270,7 +279,7 @@ func (d *desk) blocked(t *tenant, c *census) (why string, keeps bool) {
 func (d *desk) leaseBefore(t *tenant) *Lease {
 	for _, l := range d.leases {
 		if l.State == LeaseWaiting && l.Holder != t.by && !(l.Shared && !t.exclusive) &&
-			(l.Priority > t.priority || l.Priority == t.priority && l.Created.Before(t.at)) && d.reserves(l, t.host) {
+			turnOf(l.Priority, l.Created).Before(turnOf(t.priority, t.at)) && d.reserves(l, t.host) {
 			return l
 		}
 	}

@@ -45,7 +45,8 @@ func (t *turn) compare(other *turn) int {
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(other.a.options().Priority, t.a.options().Priority), t.a.run.Created.Compare(other.a.run.Created), cmp.Compare(t.a.seq, other.a.seq))
+	mine, others := t.a.options().Priority, other.a.options().Priority
+	return cmp.Or(turnOf(mine, t.a.run.Created).Compare(turnOf(others, other.a.run.Created)), cmp.Compare(others, mine), cmp.Compare(t.a.seq, other.a.seq))
 }
 
 // call gives what is free to the first in line. It is locked.
