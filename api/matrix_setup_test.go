@@ -37,12 +37,13 @@ groups:
 
 // teams is a controller for two teams, over TCP.
 type teams struct {
-	t      *testing.T
-	url    string
-	exec   *executor.Executor
-	plans  *plan.Engine
-	tokens map[string]string // who -> token
-	source int               // last octets of the address that the next failing request comes from
+	t       *testing.T
+	url     string
+	exec    *executor.Executor
+	plans   *plan.Engine
+	tokens  map[string]string // who -> token
+	request string            // id of the next requests
+	source  int               // last octets of the address that the next failing request comes from
 }
 
 var root = executor.Local("root")
@@ -87,7 +88,7 @@ func newTeams(t *testing.T) *teams {
 			}
 		}
 	})
-	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, plans: engine, tokens: map[string]string{}}
+	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, plans: engine, tokens: map[string]string{}, request: "fixed"}
 	l.makeTokens()
 	return l
 }
@@ -134,7 +135,7 @@ func (l *teams) ask(who, method, path, body string) (int, string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	req.Header.Set("X-Request-Id", "fixed")
+	req.Header.Set("X-Request-Id", l.request)
 	req.Header.Set("Content-Type", "application/json")
 	if token := l.tokens[who]; token != "" {
 		req.Header.Set("X-Auth-Token", token)

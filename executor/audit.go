@@ -64,6 +64,16 @@ func (a AuditEntry) sum() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// Record appends to the audit record in the transaction of what it tells of, for who builds on the executor: test plans.
+func (e *Executor) Record(tx Tx, p Principal, entry AuditEntry) error { return e.audit(tx, p, entry) }
+
+// auditEnd tells how a run went, under the request that began it.
+func (e *Executor) auditEnd(tx Tx, rec runRecord, hosts []string) error {
+	by := rec.owner()
+	by.Source, by.Request = "run "+string(rec.ID), rec.RequestID
+	return e.audit(tx, by, AuditEntry{Action: "run.end", Object: string(rec.ID), Hosts: hosts, Outcome: string(rec.Verdict), Detail: rec.Reason})
+}
+
 // recordAudit writes an audit entry of its own, for what changes nothing in the store: refusals.
 func (e *Executor) recordAudit(ctx context.Context, p Principal, entry AuditEntry) {
 	err := e.store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return e.audit(tx, p, entry) })

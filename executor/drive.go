@@ -182,7 +182,8 @@ func (e *Executor) finish(a *active) {
 	a.mu.Unlock()
 	err := e.persist(a, func(tx Tx) error {
 		tx.Ring(TopicRuns)
-		return errors.Join(tx.Delete(tableOpen, string(a.run.ID)), a.store(tx), fileAway(tx, a.record(), a.names()))
+		rec := a.record()
+		return errors.Join(tx.Delete(tableOpen, string(rec.ID)), a.store(tx), fileAway(tx, rec, a.names()), e.auditEnd(tx, rec, a.names()))
 	})
 	if err == nil {
 		e.log.Info("run done", "run", a.run.ID, "verdict", a.run.Verdict)

@@ -1,9 +1,11 @@
 package executor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,22 +194,64 @@ func TestAuditChainFindsAnAlteredByte(t *testing.T) {
 	}
 	_, _ = l.Submit(t.Context(), bob, request("sh", shParams{"say x"}))
 	all, _, err := l.Audit(t.Context(), me, executor.AuditFilter{})
-	if err != nil || len(all) != 3 || all[2].Outcome != "refused" || all[2].Who != "bob" {
+	if err != nil || len(all) != 4 || all[1].Action != "run.end" || all[1].Outcome != "passed" || all[3].Outcome != "refused" || all[3].Who != "bob" {
 		t.Fatalf("%+v %v", all, err)
 	}
-	if n, _, err := l.VerifyAudit(t.Context(), me); n != 3 || err != nil {
+	if n, _, err := l.VerifyAudit(t.Context(), me); n != 4 || err != nil {
 		t.Fatal(n, err)
 	}
-	err = l.store.Update(t.Context(), func(tx executor.Tx) error {
-		raw, _ := tx.Get("audit", fmt.Sprintf("%016x", 2))
-		return tx.Put("audit", fmt.Sprintf("%016x", 2), []byte(strings.Replace(string(raw), "ann", "bob", 1)))
+	for name, damage := range map[string]func(lines [][]byte) [][]byte{
+		"altered": func(all [][]byte) [][]byte {
+			all[2] = bytes.Replace(all[2], []byte("ann"), []byte("bob"), 1)
+			return all
+		},
+		"first removed":           func(all [][]byte) [][]byte { return append([][]byte{nil}, all[1:]...) },
+		"one removed":             func(all [][]byte) [][]byte { all[1] = nil; return all },
+		"last removed":            func(all [][]byte) [][]byte { return all[:3] },
+		"all but the first gone":  func(all [][]byte) [][]byte { return all[:1] },
+		"all gone":                func([][]byte) [][]byte { return nil },
+		"two in the other order":  func(all [][]byte) [][]byte { all[1], all[2] = all[2], all[1]; return all },
+		"last two in other order": func(all [][]byte) [][]byte { all[2], all[3] = all[3], all[2]; return all },
+		"one twice":               func(all [][]byte) [][]byte { return append(all, all[3]) },
+		"last cut":                func(all [][]byte) [][]byte { all[3] = all[3][:len(all[3])-1]; return all },
+		"one more byte":           func(all [][]byte) [][]byte { all[3] = append(all[3], ' '); return all },
+	} {
+		before := l.auditLines(nil)
+		l.auditLines(damage(slices.Clone(before)))
+		if _, _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
+			t.Errorf("%s: was not found: %v", name, err)
+		}
+		l.auditLines(before)
+		if n, _, err := l.VerifyAudit(t.Context(), me); n != 4 || err != nil {
+			t.Fatalf("%s, mended: %d %v", name, n, err)
+		}
+	}
+}
+
+// auditLines gives the lines of the record, and puts others in their place where there are any.
+func (l *lab) auditLines(lines [][]byte) (before [][]byte) {
+	l.t.Helper()
+	err := l.store.Update(l.t.Context(), func(tx executor.Tx) error {
+		before = nil
+		var keys []string
+		err := tx.Range("audit", "", false, func(key string, raw []byte) bool {
+			keys, before = append(keys, key), append(before, bytes.Clone(raw))
+			return true
+		})
+		for _, key := range keys {
+			err = errors.Join(err, tx.Delete("audit", key))
+		}
+		for i, raw := range lines {
+			if raw != nil {
+				err = errors.Join(err, tx.Put("audit", fmt.Sprintf("%016x", i+1), raw))
+			}
+		}
+		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	if _, _, err := l.VerifyAudit(t.Context(), me); !errors.Is(err, executor.ErrCorrupt) {
-		t.Errorf("an altered line was not found: %v", err)
-	}
+	return before
 }
 
 // TestAuditEveryByteCounts alters each byte of the record, one at a time.

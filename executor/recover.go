@@ -175,6 +175,6 @@ func (e *Executor) giveUp(ctx context.Context, id RunID, why error) error {
 		for i := range open {
 			err = errors.Join(err, put(tx, tableResults, keys[i], open[i]))
 		}
-		return errors.Join(err, put(tx, tableRuns, string(id), rec), fileAway(tx, rec, hosts))
+		return errors.Join(err, put(tx, tableRuns, string(id), rec), fileAway(tx, rec, hosts), e.auditEnd(tx, rec, hosts))
 	})
 }

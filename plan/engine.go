@@ -149,7 +149,11 @@ func (e *Engine) create(ctx context.Context, p executor.Principal, s Submission,
 				return err
 			}
 		}
-		return errors.Join(r.save(tx), tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
+		entry := executor.AuditEntry{Action: "testplan", Object: r.ID, Outcome: "queued", Detail: r.Name}
+		if r.ResumeOf != "" {
+			entry.Detail += ", resumes " + r.ResumeOf
+		}
+		return errors.Join(e.cfg.Executor.Record(tx, p, entry), r.save(tx), tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
 	})
 	return known, err
 }
@@ -389,7 +393,7 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 			return nil
 		}
 		now.Cancel = by
-		return now.save(tx)
+		return errors.Join(e.cfg.Executor.Record(tx, p, executor.AuditEntry{Action: "testplan.cancel", Object: r.ID, Hosts: now.hostNames(), Outcome: "asked", Detail: by}), now.save(tx))
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tfw/executor"
@@ -99,6 +100,16 @@ func put(tx executor.Tx, table, key string, v any) error {
 		return fmt.Errorf("record %s/%s: %w", table, key, err)
 	}
 	return tx.Put(table, key, raw)
+}
+
+// hostNames are the hosts of all roles.
+func (r record) hostNames() []string {
+	var all []string
+	for _, hosts := range r.Hosts {
+		all = append(all, hosts...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // save writes the record without its steps: they are records of their own.

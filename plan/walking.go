@@ -239,7 +239,9 @@ func (w *walking) end(v executor.Verdict, reason string) {
 			return err
 		}
 		r.Cancel = now.Cancel
-		return r.save(tx)
+		by := executor.Principal{Name: r.By, Token: r.Principal.Token, Source: "testplan " + r.ID, Request: r.Principal.Request}
+		ended := executor.AuditEntry{Action: "testplan.end", Object: r.ID, Hosts: r.hostNames(), Outcome: string(v), Detail: reason}
+		return errors.Join(w.e.cfg.Executor.Record(tx, by, ended), r.save(tx))
 	})
 	if err == nil {
 		w.e.cfg.Log.Info("test plan done", "testplan", r.ID, "verdict", v)
