@@ -40,6 +40,12 @@ func becomeScript(b *executor.BecomeAs, script, mark string) (wrapped, stdin str
 // becomeRefused is the error for a wrapped script that never began.
 func becomeRefused(b *executor.BecomeAs, stderr string) error {
 	hint := "give ssh.become.password, or allow it in sudoers"
+	switch b.Method {
+	case "su":
+		hint = "su asks for the password of the user to become: is ssh.become.password that one?"
+	case "doas":
+		hint = "doas takes a password from a terminal only: permit it with nopass in doas.conf, or become by sudo"
+	}
 	return because(executor.ErrBecome, hint, "%s", fmt.Sprintf("becoming %s by %s: %s", orText(b.User, "root"), orText(b.Method, "sudo"), orText(stderr, "refused without a word")))
 }
 

@@ -80,7 +80,7 @@ func otherUser(t *testing.T, name, shell, home string) {
 
 // readable lets other users log in: sshd reads their keys with their rights.
 func (h *durableHost) readable() {
-	os.Chmod(filepath.Dir(h.home), 0o755)
+	os.Chmod(filepath.Dir(h.dir), 0o755)
 	os.Chmod(h.dir, 0o755)
 	os.Chmod(filepath.Join(h.dir, "authorized"), 0o644)
 }

@@ -54,7 +54,7 @@ func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block stri
 	}
 	n := nonce()
 	k := &talk{nonce: n, sent: make(chan struct{})}
-	request, _, err := shellFor(nil, n)
+	request, _, err := c.shellFor(nil, n)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block stri
 // brace group: a cut upload runs nothing.
 func (c *conn) begin(ctx context.Context, b *executor.BecomeAs, t text, urgent bool) (*talk, error) {
 	n := nonce()
-	request, first, err := shellFor(b, n)
+	request, first, err := c.shellFor(b, n)
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,11 @@ func rest(ctx context.Context, d time.Duration) error {
 
 // launch asks the host to start the command, once for ever.
 func (c *conn) launch(ctx context.Context, cmd executor.DurableCommand, d *delivery) (outcome, error) {
+	if cmd.Become != nil && c.spool(nil) == nil { // it is the login's session that its host may end
+		if err := c.look(ctx, nil); err != nil {
+			return outcomeNone, err
+		}
+	}
 	if len(cmd.Script)+len(cmd.Stdin) > inlineLimit && c.spool(cmd.Become) == nil {
 		if err := c.look(ctx, cmd.Become); err != nil {
 			return outcomeNone, err

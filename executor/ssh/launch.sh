@@ -128,6 +128,8 @@ t_go() { trap : HUP INT QUIT TERM PIPE
 t_wait() { for t_x in /usr/bin/setsid /bin/setsid; do [ -x "$t_x" ] && t_S=$t_x; done
   t_x=$t_d/standby.$$+stage
   [ "$t_S" ] && [ -r /proc/self/stat ] && t_ours && { echo >"$t_x"; } 2>/dev/null && exec 9<"$t_x" && t_K=r || t_S=''; }
+# The probe has just found that a scope of its own is wanted (see probe.sh): nothing is started but there.
+[ "${t_z-}" = scope ] && { t_say stale; exit; }
 trap : HUP INT QUIT TERM PIPE
 umask 077
 exec 4>&2 2>/dev/null # "Killed" is no part of the command's stderr

@@ -132,11 +132,11 @@ func (c *conn) Info() executor.HostInfo {
 	if s == nil {
 		return info
 	}
-	info.Spool, info.Durable = s.dir, s.durable == "yes"
+	info.Spool, info.Durable = s.dir, s.durable == "yes" || s.durable == "scope"
 	info.Follow = map[string]string{"gnu": "inotify", "poll": "poll"}[s.tail]
 	switch s.durable {
 	case "logind":
-		info.NotDurable = "systemd-logind kills what a login leaves behind (KillUserProcesses=yes): set it to no, or add the user to KillExcludeUsers"
+		info.NotDurable = "systemd-logind kills what a login leaves behind (KillUserProcesses=yes): set it to no, add the user to KillExcludeUsers, or let the user linger (loginctl enable-linger), for tfw to use a scope of systemd's"
 	case "noproc":
 		info.NotDurable = "no /proc on the host: a command cannot be told from another after a cut"
 	}

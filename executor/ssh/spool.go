@@ -56,7 +56,7 @@ type spool struct {
 	dir, umask, tail string
 	uid              string
 	boot             string
-	durable          string // "yes", "logind", "noproc"
+	durable          string // "yes", "scope" (yes, in a scope of systemd's), "logind", "noproc"
 }
 
 // spoolKey is where a place remembers the spool of a user commands run as.
@@ -114,6 +114,14 @@ var hostShell = "/bin/sh"
 // shellFor is the exec request that gives a plain sh which reads its script
 // from stdin, as the user asked for, and what stdin must begin with. Only
 // characters are used on which sh, csh and fish agree.
+func (c *conn) shellFor(b *executor.BecomeAs, nonce string) (request, first string, err error) {
+	request, first, err = shellFor(b, nonce)
+	if s := c.spool(nil); s != nil && s.durable == "scope" {
+		request = "exec systemd-run --user --scope --quiet -- " + strings.TrimPrefix(request, "exec ")
+	}
+	return request, first, err
+}
+
 func shellFor(b *executor.BecomeAs, nonce string) (request, first string, err error) {
 	plain := hostShell + " -s"
 	if b == nil {
