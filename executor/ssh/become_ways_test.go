@@ -11,15 +11,12 @@ import (
 	"tfw/executor"
 )
 
-// loginUser makes a login with a password, and a host to log in as that user.
-func loginUser(t *testing.T, h *durableHost, kind, password string) (name string, c *conn) {
+// loginUser makes a login with a password, and a host to log in as that user, who has the home.
+func loginUser(t *testing.T, h *durableHost, kind, password, home string) (name string, c *conn) {
 	t.Helper()
 	name = "tfw" + kind + suffix()
-	home := h.home + "/" + name
-	for _, dir := range []string{home, home + "/.tfw"} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.MkdirAll(home+"/.tfw", 0o700); err != nil {
+		t.Fatal(err)
 	}
 	otherUser(t, name, "/bin/bash", home)
 	set := exec.Command("chpasswd")
@@ -81,11 +78,11 @@ func refused(t *testing.T, c *conn, b executor.BecomeAs, why string) {
 func TestBecomeSu(t *testing.T) {
 	h := newDurableHost(t)
 	h.readable()
-	name, c := loginUser(t, h, "u", "right horse")
-	became(t, h.conn(t), executor.BecomeAs{User: name, Method: "su"}, name) // root is asked for nothing
-	os.Chmod(h.home+"/"+name, 0o755)
-	other, _ := loginUser(t, h, "v", "battery staple")
+	name, c := loginUser(t, h, "u", "right horse", h.home)
+	other, _ := loginUser(t, h, "v", "battery staple", h.home+"/v")
 	became(t, c, executor.BecomeAs{User: other, Method: "su", Password: "battery staple"}, other)
+	root := newDurableHost(t)
+	became(t, root.conn(t), executor.BecomeAs{User: name, Method: "su"}, name) // root is asked for nothing
 	refused(t, c, executor.BecomeAs{User: other, Method: "su", Password: "wrong horse"}, "uthentication failure")
 	refused(t, c, executor.BecomeAs{User: other, Method: "su"}, "uthentication failure")
 	refused(t, c, executor.BecomeAs{User: "nobody-4711", Method: "su", Password: "x-4711"}, "does not exist")
@@ -97,8 +94,8 @@ func TestBecomeDoas(t *testing.T) {
 	}
 	h := newDurableHost(t)
 	h.readable()
-	name, c := loginUser(t, h, "d", "right horse")
-	other, _ := loginUser(t, h, "e", "battery staple")
+	name, c := loginUser(t, h, "d", "right horse", h.home)
+	other, _ := loginUser(t, h, "e", "battery staple", h.home+"/e")
 	rules, err := os.OpenFile("/etc/doas.conf", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o400)
 	if err != nil {
 		t.Skipf("the machine has rules of its own: %v", err)

@@ -2,10 +2,12 @@ package ssh
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,4 +188,100 @@ func TestHostileSpool(t *testing.T) {
 	if i := c.Info(); strings.HasPrefix(i.Spool, h.home) {
 		t.Errorf("a symlink was taken for a spool: %s", i.Spool)
 	}
+}
+
+// TestReadOnlyHome: where the home cannot be written another place serves; but a spool that became read-only is not
+// left for another, in which what was started there would be started again: that is refused, and its ends are still told.
+func TestReadOnlyHome(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		t.Run(fmt.Sprintf("used before %v", used), func(t *testing.T) {
+			h := newDurableHost(t)
+			h.readable()
+			if !used {
+				os.Remove(h.home + "/.tfw")
+			}
+			name := "tfwr" + suffix()
+			otherUser(t, name, "/bin/bash", h.home)
+			host := h.host()
+			host.SSH.User = name
+			c := mustConnect(t, h.tr, host)
+			before := command("echo before")
+			if used {
+				mustRun(t, c, before)
+			}
+			for _, args := range [][]string{{"--bind", h.home, h.home}, {"-o", "remount,bind,ro", h.home}} {
+				if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+					t.Skipf("mount: %s", out)
+				}
+			}
+			t.Cleanup(func() { exec.Command("umount", "-l", h.home).Run() })
+			cmd := command("touch $HOME/x 2>/dev/null || echo read-only; sleep 0.1; exit 3")
+			if !used {
+				r, end := mustRun(t, c, cmd)
+				if i := c.Info(); r.out.String() != "read-only\n" || end.Code != 3 || !strings.HasPrefix(i.Spool, "/var/tmp/tfw-") {
+					t.Errorf("%q %+v %+v", &r.out, end, i)
+				} else {
+					os.RemoveAll(i.Spool)
+				}
+				return
+			}
+			if _, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, false, &recorder{}); !errors.Is(err, executor.ErrRefused) || !strings.Contains(err.Error(), h.home+"/.tfw on the host cannot be written") {
+				t.Errorf("%v", err)
+			}
+			for _, attach := range []bool{false, true} {
+				r := &recorder{}
+				if end, err := c.Run(within(t, 20*time.Second), before, executor.Offsets{}, attach, r); err != nil || end.Kind != executor.EndExit || r.out.String() != "before\n" {
+					t.Errorf("attach %v: %+v %v %q", attach, end, err, &r.out)
+				}
+			}
+		})
+	}
+}
+
+// TestNoExec: nothing of ours needs the right to execute where it lies, nor does a script.
+func TestNoExec(t *testing.T) {
+	h := newDurableHost(t)
+	dir := h.tmpfs(t, "8m", "noexec")
+	c := h.conn(t)
+	for script, want := range map[string]string{"echo sh; sleep 0.1": "sh\n", "#!/usr/bin/awk -f\nBEGIN { print \"awk\" }": "awk\n", "#!/bin/sh\n" + strings.Repeat("# long\n", 20_000) + "echo long": "long\n"} {
+		if r, end := mustRun(t, c, command(script)); end.Code != 0 || r.out.String() != want {
+			t.Errorf("%.20q: %+v %q %q", script, end, &r.out, &r.err)
+		}
+	}
+	if i := c.Info(); i.Spool != dir {
+		t.Errorf("spool %s", i.Spool)
+	}
+}
+
+// TestLeft: a cancel says whom it could not end: what became another user by itself, out of our reach.
+func TestLeft(t *testing.T) {
+	if _, err := exec.LookPath("sudo"); err != nil {
+		t.Skip("sudo is not installed")
+	}
+	h := newDurableHost(t)
+	h.readable()
+	name, c := loginUser(t, h, "l", "x", h.home)
+	rule := "/etc/sudoers.d/" + name
+	if err := os.WriteFile(rule, []byte(name+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.Remove(rule) })
+	cmd := command("trap '' TERM; sudo -n sh -c 'echo up; exec sleep 60' & wait; echo over; sleep 60")
+	r := &recorder{}
+	wait := start(t, c, cmd, r)
+	until(t, "output", func() bool { return r.have().Stdout > 0 })
+	rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, 200*time.Millisecond)
+	if err != nil || len(rep.Left) == 0 || rep.Left[0].PID == 0 || rep.Left[0].Command == "" || !strings.Contains(rep.String(), "left: ") {
+		t.Errorf("%+v %v %s", rep, err, rep)
+	}
+	if end := wait(); end.Signal != "KILL" {
+		t.Errorf("%+v", end)
+	}
+	for _, l := range rep.Left {
+		syscall.Kill(l.PID, syscall.SIGKILL)
+	}
+	until(t, "them to go", func() bool {
+		rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, 0)
+		return err == nil && len(rep.Left) == 0
+	})
 }

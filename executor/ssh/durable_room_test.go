@@ -18,13 +18,13 @@ import (
 )
 
 // tmpfs puts the host's spool on a disk of its own.
-func (h *durableHost) tmpfs(t *testing.T, size string) (dir string) {
+func (h *durableHost) tmpfs(t *testing.T, size string, more ...string) (dir string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root to mount a tmpfs")
 	}
 	dir = h.home + "/.tfw"
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size+",mode=700", "tfw", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", strings.Join(append(more, "size="+size, "mode=700"), ","), "tfw", dir).CombinedOutput(); err != nil {
 		t.Skipf("mount: %s", out)
 	}
 	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })

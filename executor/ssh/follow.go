@@ -410,6 +410,8 @@ func hostRefused(rest string) error {
 	switch word {
 	case "nospool":
 		return &spoolError{because(executor.ErrRefused, "tfw needs a private directory in /var/tmp, the home directory or /tmp", "no spool on the host: %s", text)}
+	case "readonly": // it is not left for another: what was started there must be found again
+		return because(executor.ErrRefused, "make it writable again, or remove that directory for another place to be used", "the command was not started: %s on the host cannot be written (is its file system read-only?)", text)
 	case "full":
 		return because(executor.ErrRefused, "make room on the host's disk, then run it again", "the command was not started: the spool's disk on the host is full")
 	}

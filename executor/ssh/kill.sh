@@ -45,8 +45,8 @@ t_seen='' t_k=0 t_two='' t_t=''
 t_now; t_end=$((t_c+t_g))
 t_scan
 until t_none || { t_now; [ "$t_c" -ge "$t_end" ]; }; do t_each TERM; sleep 0.05 || sleep 1; t_scan; done
-t_k=0; t_count=0.02
-until t_none || [ $t_k -ge 60 ]; do t_each KILL; t_k=$((t_k+1)); sleep $t_count || sleep 1; t_count=0.05; t_scan; done
+t_k=0; t_count=0.02 t_end=$((t_c+300))
+until t_none || [ $t_k -ge 60 ] || { t_now; [ $t_k -gt 3 ] && [ "$t_c" -ge "$t_end" ]; }; do t_each KILL; t_k=$((t_k+1)); sleep $t_count || sleep 1; t_count=0.05; t_scan; done
 # Nothing is left of it, yet its wrapper says nothing: it hangs, and goes too.
 [ "$t_M" ] || { t_busy && kill -s KILL "$t_wp"; }
 t_count=0

@@ -79,7 +79,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
   t_o=''; set -C
   { t_o=1; echo "claim1 $t_b $t_p $t_T $t_s $t_u ."; } 2>/dev/null >"$t_f+run" || {
     [ "$t_o" ] && t_fail full
-    [ -e "$t_f+run" ] && t_say dup || t_say fail full
+    if [ -e "$t_f+run" ]; then t_say dup; elif [ -w "$t_d" ]; then t_say fail full; else t_say fail readonly "$t_d"; fi
     exit 1; }
   set +C
   # Looked for after the claim, so that none can come between: a tombstone is made before the claim that it outlives is removed.

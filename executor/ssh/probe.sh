@@ -2,7 +2,7 @@
 # the scripts need to know; the controller remembers it. A directory that is there wins over a better place: a command's claim must be
 # found again, so ~/.tfw is used where somebody made it; else /var/tmp, which is local and survives a reboot. Sets t_d (spool), t_m (umask), t_w (gnu, poll).
 t_fail() { t_say fail "$@"; exit; }
-t_own() { [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ] && [ -w "$1" ] && case $(ls -ldn "$1") in drwx------*) ;; *) false ;; esac; }
+t_own() { [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ] && case $(ls -ldn "$1") in drwx------*) ;; *) false ;; esac; }
 t_path=$PATH PATH=$PATH:/usr/bin:/bin:/usr/sbin:/sbin
 t_m=$(umask) t_u=$(id -u) t_d='' t_x=''
 for t_y in "$HOME/.tfw" "/var/tmp/tfw-$t_u" "/tmp/tfw-$t_u"; do case $t_y in *[!A-Za-z0-9/._@+-]*|[!/]*) continue ;; esac
