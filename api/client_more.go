@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"tfw/executor"
 )
@@ -110,7 +111,16 @@ func (c *Client) PutArtifact(ctx context.Context, r io.Reader) (Artifact, error)
 
 // GetArtifact opens stored content; the caller closes it. size is -1 when the server did not say.
 func (c *Client) GetArtifact(ctx context.Context, sha256 string) (content io.ReadCloser, size int64, err error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v2.1/artifacts/" + url.PathEscape(sha256), accept: "*/*"})
+	return c.ResumeArtifact(ctx, sha256, 0)
+}
+
+// ResumeArtifact is GetArtifact without the first bytes, for a copy that broke off: size is of the rest.
+func (c *Client) ResumeArtifact(ctx context.Context, sha256 string, skip int64) (content io.ReadCloser, size int64, err error) {
+	q := url.Values{}
+	if skip > 0 {
+		q.Set("skip", strconv.FormatInt(skip, 10))
+	}
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v2.1/artifacts/" + url.PathEscape(sha256), query: q, accept: "*/*"})
 	if err != nil {
 		return nil, 0, err
 	}

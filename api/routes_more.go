@@ -107,21 +107,43 @@ func (s *Server) artifactRoutes() {
 		Description: "The body is the content itself. What is there already is stored once.",
 		RequestBody: &huma.RequestBody{Required: true, Content: binary}, Errors: []int{507}}, s.putArtifact)
 	route(s, huma.Operation{OperationID: "getArtifact", Method: http.MethodGet, Path: "/v2.1/artifacts/{sha256}", Summary: "Stored content", Tags: tags,
-		Responses: map[string]*huma.Response{"200": {Description: "The content", Content: binary}}, Errors: []int{404}},
-		func(ctx context.Context, r *request, in *struct {
-			SHA256 string `path:"sha256" pattern:"^[0-9a-f]{64}$" doc:"hex"`
-		}) (*struct{ Body func(huma.Context) }, error) {
-			content, size, err := s.cfg.Executor.OpenArtifact(ctx, r.principal, in.SHA256)
-			if err != nil {
-				return nil, err
-			}
-			return &struct{ Body func(huma.Context) }{func(hc huma.Context) {
-				c := hc.(*humaContext).c
-				c.Set("ETag", `"`+in.SHA256+`"`)
-				c.Set("Content-Type", "application/octet-stream")
-				c.Context().SetBodyStream(&download{ReadCloser: content, s: s, r: r, asked: time.Now()}, int(size))
-			}}, nil
-		})
+		Responses: map[string]*huma.Response{"200": {Description: "The content", Content: binary}}, Errors: []int{404}}, s.getArtifact)
+}
+
+type getArtifactIn struct {
+	SHA256 string `path:"sha256" pattern:"^[0-9a-f]{64}$" doc:"hex"`
+	Skip   int64  `query:"skip" minimum:"0" doc:"leave out so many bytes at the beginning, to resume"`
+}
+
+func (s *Server) getArtifact(ctx context.Context, r *request, in *getArtifactIn) (*struct{ Body func(huma.Context) }, error) {
+	content, size, err := s.cfg.Executor.OpenArtifact(ctx, r.principal, in.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	if in.Skip > size {
+		return nil, errors.Join(badField("query.skip", "the content has %d bytes", size), content.Close())
+	}
+	if in.Skip > 0 {
+		if err := passOver(content, in.Skip); err != nil {
+			return nil, errors.Join(fmt.Errorf("artifact %s: %w", in.SHA256, err), content.Close())
+		}
+	}
+	return &struct{ Body func(huma.Context) }{func(hc huma.Context) {
+		c := hc.(*humaContext).c
+		c.Set("ETag", `"`+in.SHA256+`"`)
+		c.Set("Content-Type", "application/octet-stream")
+		c.Context().SetBodyStream(&download{ReadCloser: content, s: s, r: r, asked: time.Now()}, int(size-in.Skip))
+	}}, nil
+}
+
+// passOver goes on in the content, by seeking where it is a file.
+func passOver(content io.Reader, n int64) error {
+	if f, ok := content.(io.Seeker); ok {
+		_, err := f.Seek(n, io.SeekCurrent)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, content, n)
+	return err
 }
 
 type putArtifactOut struct{ Body Artifact }

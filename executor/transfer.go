@@ -20,9 +20,12 @@ func (r *remote) Upload(ctx context.Context, up plugins.Upload) (plugins.Transfe
 	return r.transfer(ctx, "upload", up, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return r.upload(ctx, up) })
 }
 
-// Download brings a file into the artifact store. It is idempotent too.
+// Download brings a file into the artifact store. It is idempotent too, and goes on with
+// what an earlier one of the same file brought before it broke off.
 func (r *remote) Download(ctx context.Context, down plugins.Download) (plugins.Transfer, error) {
-	return r.transfer(ctx, "download", down, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return r.download(ctx, down) })
+	d := &downloading{r: r, down: down}
+	defer d.end()
+	return r.transfer(ctx, "download", down, func(ctx context.Context, _ *opRecord) (plugins.Transfer, error) { return d.get(ctx) })
 }
 
 // transfer does an idempotent operation over as many connections as it takes and records how it ended.
@@ -138,37 +141,6 @@ func (r *remote) content(ctx context.Context, up plugins.Upload) (_ io.ReaderAt,
 		return nil, 0, "", nil, err
 	}
 	return f, size, up.Artifact, func() { _ = f.Close() }, nil // read only: nothing to lose
-}
-
-func (r *remote) download(ctx context.Context, down plugins.Download) (plugins.Transfer, error) {
-	become, err := r.become(down.Become)
-	if err != nil {
-		return plugins.Transfer{}, err
-	}
-	limit := r.e.cfg.ArtifactLimit
-	if down.Limit > 0 {
-		limit = min(limit, down.Limit)
-	}
-	w, err := r.e.newArtifact(limit)
-	if err != nil {
-		return plugins.Transfer{}, err
-	}
-	defer w.discard()
-	got, err := r.conn.Get(ctx, down.Src, become, w)
-	if down.Optional && errors.Is(err, errNotExist) {
-		return plugins.Transfer{Path: down.Src}, nil
-	}
-	if w.err != nil { // ours is why the transport gave up
-		err = w.err
-	}
-	if err != nil {
-		return plugins.Transfer{}, err
-	}
-	sum, size, err := w.commit()
-	if err != nil {
-		return plugins.Transfer{}, err
-	}
-	return plugins.Transfer{Path: down.Src, SHA256: sum, Bytes: size, Dir: got.Dir, Mode: got.Mode, ModTime: got.ModTime}, nil
 }
 
 // OpenArtifact opens a stored file for the method. Its content is known by its

@@ -57,7 +57,9 @@ type Conn interface {
 	// size is the content's length. When the same content is there already it
 	// is skipped, unless become makes that unreadable. An interrupted Put leaves no partial dest.
 	Put(ctx context.Context, put Put) (PutResult, error)
-	// Get streams a file, or a directory as a tar archive, into w. The error wraps fs.ErrNotExist when src is absent.
+	// Get streams a file, or a directory as a tar archive, into w; of a file that grows as much as there is
+	// at the beginning. A w that is a [Partial] is gone on with. The error wraps fs.ErrNotExist when src is
+	// absent, and [ErrTorn] when the file was changed while it was read.
 	Get(ctx context.Context, src string, become *BecomeAs, w io.Writer) (GetResult, error)
 	// Info tells what the probe found of the host.
 	Info() HostInfo
@@ -113,9 +115,19 @@ type PutResult struct {
 	Resumed int64  // so many bytes were there from an earlier Put of the same Key
 }
 
+// Partial is a writer that holds what an earlier [Conn.Get] brought of the same file.
+// Where the host's file begins with those very bytes, Get calls Resume before the
+// first Write and sends only what follows them; else the writer begins anew.
+type Partial interface {
+	io.Writer
+	Held() (size int64, sha256 string) // hex
+	Resume()
+}
+
 // GetResult tells what a Get brought.
 type GetResult struct {
-	Bytes   int64
+	Bytes   int64  // that were sent
+	Note    string // what happened to it meanwhile and did no harm: "it grew ..."
 	Dir     bool
 	Mode    uint32
 	ModTime time.Time
@@ -149,12 +161,13 @@ type PoolStats struct {
 
 // Kinds of a [*TransportError], for errors.Is.
 var (
-	ErrUnreachable = errors.New("unreachable")         // no connection: refused, no route, timed out, unknown address
-	ErrAuth        = errors.New("not authenticated")   // the server is right, the login was refused
-	ErrHostKey     = errors.New("host key")            // unknown, changed or revoked
-	ErrLost        = errors.New("connection lost")     // it was there and broke; try again
-	ErrRefused     = errors.New("refused by the host") // reached, but it will not: no session, no spool, become refused
-	ErrBecome      = errors.New("become refused")      // sudo and the like said no
+	ErrUnreachable = errors.New("unreachable")               // no connection: refused, no route, timed out, unknown address
+	ErrAuth        = errors.New("not authenticated")         // the server is right, the login was refused
+	ErrHostKey     = errors.New("host key")                  // unknown, changed or revoked
+	ErrLost        = errors.New("connection lost")           // it was there and broke; try again
+	ErrRefused     = errors.New("refused by the host")       // reached, but it will not: no session, no spool, become refused
+	ErrBecome      = errors.New("become refused")            // sudo and the like said no
+	ErrTorn        = errors.New("changed while it was read") // by a Get: what came is neither the old nor the new
 )
 
 // TransportError says what could not be done to which host, why, and what to do

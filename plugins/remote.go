@@ -144,4 +144,5 @@ type Transfer struct {
 	Dir     bool      `json:"dir,omitempty"`     // the artifact is a tar archive of a directory
 	Mode    uint32    `json:"mode,omitempty"`
 	ModTime time.Time `json:"mod_time,omitzero"`
+	Note    string    `json:"note,omitempty"` // what happened to the file while it was read
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,10 +17,14 @@ func newCp(a *app) *cobra.Command {
 		Short: "Copy files and directories to and from many hosts",
 		Long: `Copy files or directories to every host of a target, or from them into a local
 directory. A file is complete under its name or not there at all; what a host
-has already is not sent again. Modes and times are kept.
+has already is not sent again. Modes, times and links within directories are kept.
+A copy that broke off, by a cut connection, Ctrl-C or worse, goes on where it
+was when the same is asked again; what arrives is checked by its hash.
 
 To hosts: a DST that ends in "/" is a directory to copy into, else the name that the one
-SRC gets. From hosts: what comes from host H as NAME is put into DIR as NAME.H.`,
+SRC gets. From hosts: what comes from host H as NAME is put into DIR as NAME.H.
+A file that grows is copied as long as it was at the beginning, and that is told;
+one that is changed while it is read is read again, or refused.`,
 		Example: `  tfwctl cp kernel.img duts:/boot/kernel.img
   tfwctl cp suite/ tools/probe 'duts,!dut07:/opt/lab/'
   tfwctl cp duts:/var/log/syslog logs/
@@ -89,6 +94,7 @@ type tally struct {
 	bytes         int64
 	verdict       executor.Verdict
 	bad           []string // a line for each file that did not get through
+	notes         []string // and for what happened to a file while it was read
 }
 
 // add takes in the hosts of one run; each gives the outputs of those that passed.
@@ -110,10 +116,18 @@ func (t *tally) add(what string, run *executor.Run, each func(h executor.HostRes
 	return nil
 }
 
+// noted remembers what a person should know of a file that was copied all the same.
+func (t *tally) noted(what, host, note string) {
+	if host != "" {
+		what += " of " + host
+	}
+	t.notes = append(t.notes, what+": "+note)
+}
+
 // report says how it went, and gives the exit status.
 func (t *tally) report(a *app, direction string, quiet bool) error {
-	for _, line := range t.bad {
-		a.say("tfwctl: %s", line)
+	for _, line := range slices.Concat(t.notes, t.bad) {
+		a.say("tfwctl: %s", safeLine(line))
 	}
 	if !quiet {
 		parts := []string{counted(t.done, "file")}

@@ -73,6 +73,13 @@ func (b *bar) more(r io.Reader) io.Reader {
 	return barReader{b, r}
 }
 
+// expect tells of bytes that come, where that was not known from the beginning.
+func (b *bar) expect(n int64) {
+	if b != nil {
+		b.total += n
+	}
+}
+
 // skip tells of bytes that need not be sent.
 func (b *bar) skip(n int64) {
 	if b != nil {

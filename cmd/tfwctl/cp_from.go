@@ -1,19 +1,15 @@
 package main
 
 import (
-	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
+	"sync"
 
 	"tfw/api"
 	"tfw/executor"
@@ -31,11 +27,16 @@ func (a *app) copyFrom(ctx context.Context, sources []string, dir string, f *cop
 		if strings.HasSuffix(s, ":") {
 			return usageError{fmt.Sprintf("%q: want a path of the hosts after the colon", s)}
 		}
+		if err := sendable(s, strings.ReplaceAll(s, "\n", "")); err != nil {
+			return err
+		}
 	}
 	client, err := a.client(ctx)
 	if err != nil {
 		return err
 	}
+	signals, deaf := heed()
+	defer deaf()
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the user's own umask decides
 		return err
 	}
@@ -47,9 +48,10 @@ func (a *app) copyFrom(ctx context.Context, sources []string, dir string, f *cop
 	t := &tally{}
 	b := newBar(a, nil)
 	defer b.hide()
+	c := &copier{a: a, client: client, f: f, bar: b, tally: t, signals: signals}
 	for i, s := range sources {
 		b.begin(i, sources)
-		if err := a.fetch(ctx, client, root, s, f, t, b); err != nil {
+		if err := c.fetch(ctx, root, s); err != nil {
 			return err
 		}
 	}
@@ -64,51 +66,116 @@ type downloadParams struct {
 	Become any    `json:"become,omitempty"`
 }
 
-func (a *app) fetch(ctx context.Context, client *api.Client, root *os.Root, from string, f *copyFlags, t *tally, b *bar) error {
+// copier does one cp.
+type copier struct {
+	a       *app
+	client  *api.Client
+	f       *copyFlags
+	bar     *bar
+	tally   *tally
+	signals chan os.Signal
+}
+
+func (c *copier) fetch(ctx context.Context, root *os.Root, from string) error {
 	target, src, _ := splitRemote(from)
-	params, err := json.Marshal(downloadParams{src, f.limit, f.who()})
+	params, err := json.Marshal(downloadParams{src, c.f.limit, c.f.who()})
 	if err != nil {
 		return err
 	}
-	run, err := a.copyRun(ctx, client, copyAsk{"download", target, params}, f, b)
+	run, err := c.run(ctx, copyAsk{"download", target, params})
 	if err != nil {
 		return err
 	}
-	return t.add(src, run, func(h executor.HostResult) error {
+	return c.tally.add(src, run, func(h executor.HostResult) error {
 		var got plugins.Transfer
 		if err := json.Unmarshal(h.Outputs, &got); err != nil {
 			return fmt.Errorf("outputs of %s: %w", h.Host, err)
 		}
-		name := path.Base(path.Clean("/"+src)) + "." + h.Host
-		skipped, err := bring(ctx, client, root, got, name, b)
-		if err != nil {
-			return fmt.Errorf("%s of %s: %w", src, h.Host, err)
+		if got.Note != "" {
+			c.tally.noted(src, h.Host, got.Note)
 		}
-		t.done++
+		c.bar.expect(got.Bytes)
+		skipped, err := c.bring(ctx, root, got, localName(src)+"."+h.Host)
+		var stopped statusError
+		if err != nil && !errors.As(err, &stopped) {
+			err = fmt.Errorf("%s of %s: %w", src, h.Host, err)
+		}
+		if err != nil {
+			return err
+		}
+		c.tally.done++
 		if skipped {
-			t.skipped++
+			c.tally.skipped++
 		} else {
-			t.bytes += got.Bytes
+			c.tally.bytes += got.Bytes
 		}
 		return nil
 	})
 }
 
-// bring puts what the controller has fetched under its local name.
-func bring(ctx context.Context, client *api.Client, root *os.Root, got plugins.Transfer, name string, b *bar) (skipped bool, err error) {
-	if !got.Dir && sameContent(root, name, got.SHA256) {
-		return true, nil
+// localName is what a path of a host is called here, before the host's name.
+func localName(src string) string {
+	switch name := path.Base(path.Clean("/" + src)); {
+	case name != "/":
+		return name
+	case strings.HasPrefix(src, "/"):
+		return "root"
 	}
-	body, _, err := client.GetArtifact(ctx, got.SHA256)
+	return "home"
+}
+
+// bring puts what the controller has fetched under its local name.
+func (c *copier) bring(ctx context.Context, root *os.Root, got plugins.Transfer, name string) (skipped bool, err error) {
+	if !got.Dir && sameContent(root, name, got.SHA256) {
+		c.bar.skip(got.Bytes)
+		return true, dress(root, name, fs.FileMode(got.Mode).Perm(), got)
+	}
+	p, err := openPart(root, name, got.SHA256)
 	if err != nil {
 		return false, err
 	}
-	defer body.Close()
-	content := b.more(body)
-	if got.Dir {
-		return false, unpack(root, name, content)
+	defer p.close()
+	c.bar.skip(p.size)
+	err = c.interruptible(ctx, func(ctx context.Context) error { return p.fill(ctx, c.client, c.bar, got.Bytes) })
+	if err != nil {
+		return false, err
 	}
-	return false, place(root, name, content, got)
+	if !got.Dir {
+		return false, p.place(got)
+	}
+	if err := unpack(root, name, p.f, p.size); err != nil {
+		return false, err
+	}
+	return false, p.remove()
+}
+
+// interruptible does what a first Ctrl-C ends.
+func (c *copier) interruptible(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	heard := make(chan struct{})
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		select {
+		case <-c.signals:
+			close(heard)
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	err := do(ctx)
+	cancel()
+	hearing.Wait()
+	select {
+	case <-heard:
+		if err != nil {
+			c.bar.hide()
+			c.a.say("tfwctl: stopped; the same command goes on where this one was")
+			return statusError(exitCancelled)
+		}
+	default:
+	}
+	return err
 }
 
 func sameContent(root *os.Root, name, sum string) bool {
@@ -117,32 +184,11 @@ func sameContent(root *os.Root, name, sum string) bool {
 		return false
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	return hex.EncodeToString(h.Sum(nil)) == sum
-}
-
-// place writes a file beside its name, checks it, and renames it.
-func place(root *os.Root, name string, content io.Reader, got plugins.Transfer) error {
-	part := name + ".part"
-	f, err := root.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, h), content)
-	if err = errors.Join(err, f.Close()); err == nil && hex.EncodeToString(h.Sum(nil)) != got.SHA256 {
-		err = errors.New("the content changed on the way (try again)")
-	}
-	if err == nil {
-		err = dress(root, part, fs.FileMode(got.Mode).Perm(), got)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(part))
-	}
-	return root.Rename(part, name)
+	got, err := hashOf(f)
+	return err == nil && got == sum
 }
 
 // dress gives a file its mode and time.
@@ -156,62 +202,4 @@ func dress(root *os.Root, name string, mode fs.FileMode, got plugins.Transfer) e
 		return nil
 	}
 	return root.Chtimes(name, got.ModTime, got.ModTime)
-}
-
-// unpack lays a directory's archive out below name. The archive is a host's word:
-// nothing of it can be put outside, and only files, directories and links within are taken.
-func unpack(root *os.Root, name string, content io.Reader) error {
-	if err := root.MkdirAll(name, 0o755); err != nil {
-		return err
-	}
-	inside, err := root.OpenRoot(name)
-	if err != nil {
-		return err
-	}
-	defer inside.Close()
-	archive := tar.NewReader(content)
-	for {
-		head, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := unpackOne(inside, head, archive); err != nil {
-			return fmt.Errorf("%s: %w", head.Name, err)
-		}
-	}
-}
-
-func unpackOne(root *os.Root, head *tar.Header, content io.Reader) error {
-	name := filepath.FromSlash(path.Clean(head.Name))
-	if name == "." {
-		return nil
-	}
-	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	mode := head.FileInfo().Mode().Perm()
-	switch head.Typeflag {
-	case tar.TypeDir:
-		return root.MkdirAll(name, mode|0o700)
-	case tar.TypeSymlink:
-		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return root.Symlink(head.Linkname, name)
-	case tar.TypeReg:
-	default:
-		return nil // devices, fifos and the like are nothing to copy
-	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode|0o200)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return root.Chtimes(name, head.ModTime, head.ModTime)
 }

@@ -18,23 +18,21 @@ type copyAsk struct {
 	params         json.RawMessage
 }
 
-// copyRun runs a method of linux_system and waits for its end, telling how many hosts
+// run runs a method of linux_system and waits for its end, telling how many hosts
 // are done. Ctrl-C asks to cancel; once more leaves it to itself.
-func (a *app) copyRun(ctx context.Context, client *api.Client, ask copyAsk, f *copyFlags, b *bar) (*executor.Run, error) {
-	signals, deaf := heed()
-	defer deaf()
+func (c *copier) run(ctx context.Context, ask copyAsk) (*executor.Run, error) {
 	req := executor.Request{
-		Plugin: "linux_system", Method: ask.method, Parameters: ask.params, Target: ask.target, Where: f.where,
-		Options: f.options(), AdHoc: true, IdempotencyKey: rand.Text(),
+		Plugin: "linux_system", Method: ask.method, Parameters: ask.params, Target: ask.target, Where: c.f.where,
+		Options: c.f.options(), AdHoc: true, IdempotencyKey: rand.Text(),
 	}
-	run, err := submit(ctx, client, req, signals)
+	run, err := submit(ctx, c.client, req, c.signals)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w := &copyWatch{a: a, client: client, id: string(run.ID), bar: b}
-	return w.wait(ctx, signals)
+	w := &copyWatch{a: c.a, client: c.client, id: string(run.ID), bar: c.bar}
+	return w.wait(ctx, c.signals)
 }
 
 // copyWatch waits for one run of a copy.

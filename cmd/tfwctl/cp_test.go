@@ -53,7 +53,7 @@ func TestUnpackStaysInside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: %v", name, unpack(root, "into", &b))
+		t.Logf("%s: %v", name, unpack(root, "into", bytes.NewReader(b.Bytes()), int64(b.Len())))
 		root.Close()
 		if _, err := os.Lstat(outside); err == nil {
 			t.Fatalf("%s: something was put outside", name)

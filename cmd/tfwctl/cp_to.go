@@ -5,10 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -23,29 +22,32 @@ func (a *app) copyTo(ctx context.Context, sources []string, target, dst string, 
 	if err != nil {
 		return err
 	}
+	signals, deaf := heed()
+	defer deaf()
 	client, err := a.client(ctx)
 	if err != nil {
 		return err
 	}
-	t := &tally{}
-	bar := newBar(a, l.pieces)
-	defer bar.hide()
-	if len(l.dirs) > 0 {
-		if err := a.makeDirs(ctx, client, target, l.dirs, f, t, bar); err != nil || t.verdict != executor.Passed {
-			bar.hide()
-			return firstError(err, t.report(a, "to "+target, true))
-		}
+	c := &copier{a: a, client: client, f: f, bar: newBar(a, l.pieces), tally: &tally{}, signals: signals}
+	defer c.bar.hide()
+	made, err := c.shape(ctx, target, "mkdir", makeDirs, l.dirs)
+	if err != nil || !made {
+		c.bar.hide()
+		return firstError(err, c.tally.report(a, "to "+target, true))
 	}
 	for i, p := range l.pieces {
-		if err := a.sendPiece(ctx, client, target, p, f, t, bar, i); err != nil {
+		if err := c.send(ctx, target, p, i); err != nil {
 			return err
 		}
 	}
-	if err := a.dressDirs(ctx, client, target, l.modes, f, t, bar); err != nil {
+	if _, err := c.shape(ctx, target, "ln", makeLinks, l.links); err != nil {
 		return err
 	}
-	bar.hide()
-	return t.report(a, "to "+target, f.quiet)
+	if _, err := c.shape(ctx, target, "chmod", dressDirs, l.dressed); err != nil {
+		return err
+	}
+	c.bar.hide()
+	return c.tally.report(a, "to "+target, f.quiet)
 }
 
 func firstError(errs ...error) error {
@@ -57,45 +59,36 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// makeDirs makes every directory first, the empty ones too.
-func (a *app) makeDirs(ctx context.Context, client *api.Client, target string, dirs []string, f *copyFlags, t *tally, b *bar) error {
-	for len(dirs) > 0 {
-		n := min(len(dirs), 500)
-		params, err := json.Marshal(execParams{Command: "cd && mkdir -p --", Args: dirs[:n], Become: f.who()})
-		if err != nil {
-			return err
-		}
-		run, err := a.copyRun(ctx, client, copyAsk{"run_shell", target, params}, f, b)
-		if err != nil {
-			return err
-		}
-		if err := t.add("mkdir", run, func(executor.HostResult) error { return nil }); err != nil {
-			return err
-		}
-		dirs = dirs[n:]
-	}
-	return nil
-}
+// The programs that lay out what is no file. Their words are taken as they are, in the home
+// directory where they are no paths from the root; no login shell finds anything to expand.
+const (
+	makeDirs  = `for d; do at; mkdir -p -- "$d" || exit; done`
+	makeLinks = `while [ $# -gt 1 ]; do d=$2; at; if [ -d "$d" ] && [ ! -L "$d" ]; then echo "$d: is a directory" >&2; exit 1; fi
+ln -sfn -- "$1" "$d" || exit; shift 2; done`
+	dressDirs = `while [ $# -gt 2 ]; do d=$3; at; chmod -- "$1" "$d" || exit; TZ=UTC0 touch -t "$2" -- "$d" || exit; shift 3; done`
+	atHome    = `cd || exit; at() { case $d in "~/"*) d=./${d#"~/"};; /*) ;; *) d=./$d;; esac; }
+`
+)
 
-// dressDirs gives directories their modes, once nothing is put into them any more.
-func (a *app) dressDirs(ctx context.Context, client *api.Client, target string, modes map[fs.FileMode][]string, f *copyFlags, t *tally, b *bar) error {
-	for _, mode := range slices.Sorted(maps.Keys(modes)) {
-		for dirs := range slices.Chunk(modes[mode], 500) {
-			command := fmt.Sprintf("cd && chmod %04o --", mode)
-			params, err := json.Marshal(execParams{Command: command, Args: dirs, Become: f.who()})
-			if err != nil {
-				return err
-			}
-			run, err := a.copyRun(ctx, client, copyAsk{"run_shell", target, params}, f, b)
-			if err != nil {
-				return err
-			}
-			if err := t.add("chmod", run, func(executor.HostResult) error { return nil }); err != nil {
-				return err
-			}
+// shape runs one of these programs over words, some hundred at a time. done is whether all hosts did it.
+func (c *copier) shape(ctx context.Context, target, what, program string, words []string) (done bool, err error) {
+	for some := range slices.Chunk(words, 600) { // a multiple of what each of the programs takes at once
+		params, err := json.Marshal(execParams{Script: plugins.Content("#!/bin/sh\n" + atHome + program), Args: some, Become: c.f.who()})
+		if err != nil {
+			return false, err
+		}
+		run, err := c.run(ctx, copyAsk{"run_script", target, params})
+		if err != nil {
+			return false, err
+		}
+		if run.Verdict != executor.Passed {
+			c.tally.noted("run "+string(run.ID), "", "what was wrong is told by: tfwctl logs "+string(run.ID))
+		}
+		if err := c.tally.add(what, run, func(executor.HostResult) error { return nil }); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return exitOfVerdict(c.tally.verdict) == exitPassed, nil
 }
 
 // worthAsking is the size from which a file is not sent to a controller that has it already.
@@ -103,21 +96,48 @@ const worthAsking = 1 << 20
 
 // hand gives the controller a file, unless it has it, and tells the file's hash. So a
 // copy that was broken off goes on with the file that it was at.
-func (a *app) hand(ctx context.Context, client *api.Client, p piece, file *os.File, b *bar, i int) (sum string, err error) {
+func (c *copier) hand(ctx context.Context, p piece, file *os.File, i int) (sum string, err error) {
 	if p.info.Size() >= worthAsking {
-		if sum, err = hashOf(file); err != nil {
+		if sum, err = hashOf(asLong(file, p)); err != nil {
 			return "", err
 		}
-		if content, size, err := client.GetArtifact(ctx, sum); err == nil {
-			b.skip(size)
+		if content, size, err := c.client.GetArtifact(ctx, sum); err == nil {
+			c.bar.skip(size)
 			return sum, content.Close()
 		}
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return "", err
 		}
 	}
-	stored, err := client.PutArtifact(ctx, b.count(i, file))
+	var stored api.Artifact
+	err = c.interruptible(ctx, func(ctx context.Context) error {
+		stored, err = c.client.PutArtifact(ctx, c.bar.count(i, asLong(file, p)))
+		return err
+	})
 	return stored.SHA256, err
+}
+
+// asLong reads a file as long as it was when the copy began: one that grows would never end.
+// What has no size may be a file of /proc.
+func asLong(file io.Reader, p piece) io.Reader {
+	if p.info.Size() == 0 {
+		return struct{ io.Reader }{file} // not for others to close
+	}
+	return io.LimitReader(file, p.info.Size())
+}
+
+// unchanged refuses what is neither the old content nor the new, and tells what has grown.
+func (c *copier) unchanged(file *os.File, p piece) error {
+	now, err := file.Stat()
+	switch {
+	case err != nil:
+		return err
+	case now.Size() > p.info.Size() && p.info.Size() > 0:
+		c.tally.noted(p.local, "", fmt.Sprintf("it grew to %d bytes while it was read; the copy is of what was there at the beginning", now.Size()))
+	case now.Size() < p.info.Size() || !now.ModTime().Equal(p.info.ModTime()):
+		return errors.New("changed while it was read (do the same again)")
+	}
+	return nil
 }
 
 func hashOf(r io.Reader) (string, error) {
@@ -135,38 +155,45 @@ type uploadParams struct {
 	Become   any       `json:"become,omitempty"`
 }
 
-func (a *app) sendPiece(ctx context.Context, client *api.Client, target string, p piece, f *copyFlags, t *tally, b *bar, i int) error {
+func (c *copier) send(ctx context.Context, target string, p piece, i int) error {
 	file, err := os.Open(p.local)
 	if err != nil {
-		return err
+		return usageError{err.Error()}
 	}
 	defer file.Close()
-	sum, err := a.hand(ctx, client, p, file, b, i)
+	sum, err := c.hand(ctx, p, file, i)
+	var stopped statusError
+	if errors.As(err, &stopped) {
+		return err
+	}
+	if err == nil {
+		err = c.unchanged(file, p)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.local, err)
 	}
-	mode := f.mode
+	mode := c.f.mode
 	if mode == "" {
 		mode = fmt.Sprintf("%04o", p.info.Mode().Perm())
 	}
-	params, err := json.Marshal(uploadParams{sum, p.dest, mode, p.info.ModTime().UTC(), f.who()})
+	params, err := json.Marshal(uploadParams{sum, p.dest, mode, p.info.ModTime().UTC(), c.f.who()})
 	if err != nil {
 		return err
 	}
-	run, err := a.copyRun(ctx, client, copyAsk{"upload", target, params}, f, b)
+	run, err := c.run(ctx, copyAsk{"upload", target, params})
 	if err != nil {
 		return err
 	}
-	return t.add(p.local, run, func(h executor.HostResult) error {
+	return c.tally.add(p.local, run, func(h executor.HostResult) error {
 		var out plugins.Transfer
 		if err := json.Unmarshal(h.Outputs, &out); err != nil {
 			return fmt.Errorf("outputs of %s: %w", h.Host, err)
 		}
-		t.done++
+		c.tally.done++
 		if out.Skipped {
-			t.skipped++
+			c.tally.skipped++
 		} else {
-			t.bytes += out.Bytes
+			c.tally.bytes += out.Bytes
 		}
 		return nil
 	})

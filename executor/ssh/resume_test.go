@@ -2,9 +2,12 @@ package ssh
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,5 +74,93 @@ func stretch(t *testing.T, name string, size int64) {
 	t.Helper()
 	if err := os.Truncate(name, size); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// held is a Partial that has what is in it.
+type held struct {
+	bytes.Buffer
+	resumed bool
+	first   func() // called before the first byte is taken
+}
+
+func (h *held) Held() (int64, string) {
+	sum := sha256.Sum256(h.Bytes())
+	return int64(h.Len()), hex.EncodeToString(sum[:])
+}
+func (h *held) Resume() { h.resumed = true }
+
+func (h *held) Write(b []byte) (int, error) {
+	if h.first != nil {
+		h.first()
+		h.first = nil
+	}
+	return h.Buffer.Write(b)
+}
+
+// A Get sends only what is missing, where what is there is how the file begins.
+func TestGetGoesOnWithWhatIsThere(t *testing.T) {
+	lab, c := labConn(t, executortest.LabOptions{})
+	want, _ := content(3 << 20)
+	mustWrite(t, filepath.Join(lab.Home(lab.Hosts()[0].Name), "f"), string(want))
+	for name, tt := range map[string]struct {
+		there []byte
+		goOn  bool
+	}{
+		"nothing":          {nil, false},
+		"the beginning":    {want[:2_000_001], true},
+		"all of it":        {want, true},
+		"another file":     {bytes.Repeat([]byte("x"), 1000), false},
+		"more than it has": {append(bytes.Clone(want), 'x'), false},
+	} {
+		h := &held{}
+		h.Buffer.Write(tt.there)
+		r, err := c.Get(within(t, 20*time.Second), "f", nil, h)
+		got := h.Bytes()
+		if !tt.goOn {
+			got = got[len(tt.there):]
+		}
+		if err != nil || h.resumed != tt.goOn || !bytes.Equal(got, want) {
+			t.Errorf("%s: %+v %v, resumed: %v, %d bytes", name, r, err, h.resumed, len(got))
+		}
+	}
+}
+
+// What is written to while it is read is never handed out as if it were whole.
+func TestGetTellsOfChanges(t *testing.T) {
+	lab, c := labConn(t, executortest.LabOptions{})
+	file := filepath.Join(lab.Home(lab.Hosts()[0].Name), "f")
+	want, _ := content(24 << 20) // more than the connection holds: the host is not done when the first byte comes
+	change := func(flags int, what string) func() {
+		return func() {
+			f, err := os.OpenFile(file, flags|os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteString(what)
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		change func()
+		torn   bool
+		note   string
+	}{
+		"grows":           {change(os.O_APPEND, "more"), false, "it grew to 25165828 bytes"},
+		"is written over": {change(0, "other"), true, ""},
+		"is cut off":      {change(os.O_TRUNC, ""), true, ""},
+		"is replaced":     {func() { os.Rename(file, file+".1"); mustWrite(t, file, "new") }, false, ""},
+	} {
+		mustWrite(t, file, string(want))
+		h := &held{first: tt.change}
+		r, err := c.Get(within(t, 30*time.Second), "f", nil, h)
+		if errors.Is(err, executor.ErrTorn) != tt.torn || !strings.HasPrefix(r.Note, tt.note) || r.Note != "" && tt.note == "" {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+		if !tt.torn && !bytes.Equal(h.Bytes(), want) {
+			t.Errorf("%s: %d bytes, and not those that were there", name, h.Len())
+		}
 	}
 }

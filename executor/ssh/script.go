@@ -19,6 +19,8 @@ type script struct {
 	stdin  io.Reader // after what becoming reads
 	// body takes the output behind the first line whose word is "data"; nil when there is none to come.
 	body io.Writer
+	// before is called with what was said so far, ahead of the first byte for body; nil when nobody wants to know.
+	before func(words map[string]string)
 }
 
 // reply is what a script said.
@@ -30,7 +32,9 @@ type reply struct {
 }
 
 // sayScript defines `say WORD TEXT` for the scripts. $n is the nonce.
+// note says it after the data, where only standard error is left.
 const sayScript = `say() { printf '\036tfw %s %s %s\n' "$n" "$1" "$2"; }
+note() { say "$@" >&2; }
 `
 
 // run runs the script in a session of its own. An error means that the host could
@@ -52,12 +56,12 @@ func (c *conn) script(ctx context.Context, s script) (*reply, error) {
 	sess.link.spawn(func() { errs <- lastBytes(sess.Stderr(), 4<<10) })
 
 	r := &reply{words: map[string]string{}}
-	readErr := r.read(sess.Stdout(), mark, s.body)
+	readErr := r.read(sess.Stdout(), mark, s)
 	if readErr != nil {
 		sess.Close() // the body's writer failed: the rest is of no use
 	}
 	end, err := sess.Wait()
-	r.stderr, r.exit = strings.TrimSpace(<-errs), end
+	r.stderr, r.exit = r.noted(<-errs, mark), end
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -90,8 +94,22 @@ func feed(in io.WriteCloser, first string, rest io.Reader) {
 	}
 }
 
-// read takes our lines out of the output, and copies what is behind the word "data" to body.
-func (r *reply) read(out io.Reader, mark string, body io.Writer) error {
+// noted takes our lines out of standard error and gives the rest.
+func (r *reply) noted(stderr, mark string) string {
+	var rest []string
+	for line := range strings.Lines(stderr) {
+		if _, ours, found := strings.Cut(line, "\x1etfw "+mark+" "); found {
+			word, text, _ := strings.Cut(strings.TrimSuffix(ours, "\n"), " ")
+			r.words[word] = text
+			continue
+		}
+		rest = append(rest, line)
+	}
+	return strings.TrimSpace(strings.Join(rest, ""))
+}
+
+// read takes our lines out of the output, and copies what is behind the word "data" to the script's body.
+func (r *reply) read(out io.Reader, mark string, s script) error {
 	b := bufio.NewReaderSize(out, 32<<10)
 	prefix := "\x1etfw " + mark + " "
 	for {
@@ -111,8 +129,11 @@ func (r *reply) read(out io.Reader, mark string, body io.Writer) error {
 		}
 		word, text, _ := strings.Cut(strings.TrimSuffix(ours, "\n"), " ")
 		r.words[word] = text
-		if word == "data" && body != nil {
-			n, err := b.WriteTo(body)
+		if word == "data" && s.body != nil {
+			if s.before != nil {
+				s.before(r.words)
+			}
+			n, err := b.WriteTo(s.body)
 			r.body = n
 			return err
 		}
