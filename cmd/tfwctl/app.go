@@ -23,6 +23,9 @@ type app struct {
 	setting settings // resolved from flags, environment and context when first needed
 
 	conn *connection // opened when first needed
+
+	left     bool      // something was left to itself: a controller must go on with it
+	answerBy time.Time // of a completion, however much it looks up
 }
 
 // globals are the flags that every command takes.

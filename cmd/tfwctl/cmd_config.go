@@ -34,7 +34,7 @@ func unresolved(a *app) func(*cobra.Command, []string) error {
 func newConfigSet(a *app) *cobra.Command {
 	var tokenFile, caFile, certFile, keyFile string
 	cmd := &cobra.Command{
-		Use: "set NAME", Short: "Make or change a context from --server, --token, --token-file, --inventory, --output",
+		Aliases: []string{"set-context"}, Use: "set NAME", Short: "Make or change a context from --server, --token, --token-file, --inventory, --output",
 		Example: "  tfwctl config set lab1 --server https://lab1:8774 --token-file ~/.lab1.token", Args: cobra.ExactArgs(1),
 		PersistentPreRunE: unresolved(a),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ func newConfigSet(a *app) *cobra.Command {
 
 func newConfigUse(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME|none", Short: "Take a context from now on", Example: "  tfwctl config use lab1", Args: cobra.ExactArgs(1),
+		Aliases: []string{"use-context"}, Use: "use NAME|none", Short: "Take a context from now on", Example: "  tfwctl config use lab1", Args: cobra.ExactArgs(1),
 		PersistentPreRunE: unresolved(a), ValidArgsFunction: a.completeContext,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.editConfig(func(c *configFile) error {
@@ -86,7 +86,7 @@ func newConfigUse(a *app) *cobra.Command {
 
 func newConfigDelete(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Forget a context", Example: "  tfwctl config delete lab1", Args: cobra.ExactArgs(1),
+		Aliases: []string{"rm", "delete-context"}, Use: "delete NAME", Short: "Forget a context", Example: "  tfwctl config delete lab1", Args: cobra.ExactArgs(1),
 		PersistentPreRunE: unresolved(a), ValidArgsFunction: a.completeContext,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.editConfig(func(c *configFile) error {
@@ -105,7 +105,7 @@ func newConfigDelete(a *app) *cobra.Command {
 
 func newConfigList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List contexts", Example: "  tfwctl config list", Args: cobra.NoArgs, PersistentPreRunE: unresolved(a),
+		Aliases: []string{"ls", "get-contexts"}, Use: "list", Short: "List contexts", Example: "  tfwctl config list", Args: cobra.NoArgs, PersistentPreRunE: unresolved(a),
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.readConfig()
 			if err != nil {
@@ -179,24 +179,33 @@ func (a *app) editConfig(edit func(*configFile) error) error {
 	return os.Rename(f.Name(), path)
 }
 
+// setting is one row of --print-config.
+type setting struct {
+	Name  string `json:"name" yaml:"name"`
+	Value string `json:"value" yaml:"value"`
+	From  string `json:"from" yaml:"from"`
+}
+
 // printConfig shows what is in force and where it came from; a token is never shown.
 func (a *app) printConfig() error {
 	s := a.setting
 	if s.token.value != "" {
 		s.token.value = "(set)"
 	}
-	for _, row := range []struct {
-		name string
-		o    origin
-	}{{"server", s.server}, {"token", s.token}, {"inventory", s.inventory}, {"output", s.output}} {
-		value := row.o.value
-		if value == "" {
-			value = `""`
-		}
-		a.printf("%s: %s\t# %s\n", row.name, value, row.o.from)
+	rows := []setting{
+		{"context", s.context.value, s.context.from}, {"server", s.server.value, s.server.from}, {"token", s.token.value, s.token.from},
+		{"ca_file", s.ca.value, s.ca.from}, {"cert_file", s.cert.value, s.cert.from}, {"key_file", s.key.value, s.key.from},
+		{"inventory", s.inventory.value, s.inventory.from}, {"output", s.output.value, s.output.from}, {"state", a.stateDir(), stateFrom(a)},
 	}
-	a.printf("state: %s\t# %s\n", a.stateDir(), stateFrom(a))
-	return nil
+	return a.emit(rows, func() error {
+		for _, r := range rows {
+			if r.Value == "" {
+				r.Value = `""`
+			}
+			a.printf("%-40s # %s\n", r.Name+": "+r.Value, r.From)
+		}
+		return nil
+	})
 }
 
 func stateFrom(a *app) string {

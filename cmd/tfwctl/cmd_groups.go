@@ -11,7 +11,7 @@ import (
 
 func newGroups(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "groups [GROUP]", Short: "List groups: their hosts, the groups in them, what may run there",
+		Aliases: []string{"group"}, Use: "groups [GROUP]", Short: "List groups: their hosts, the groups in them, what may run there",
 		Long: `List groups: their hosts, the groups in them, the plugins that they declare and how they
 isolate their hosts. With GROUP all of that one. Admins are told who may use a group, by
 tokens and the policy file.`,

@@ -15,7 +15,7 @@ import (
 
 func newHostkeys(a *app) *cobra.Command {
 	return group(&cobra.Command{
-		Use: "hostkeys", Short: "See, trust and forget the keys that hosts show",
+		Aliases: []string{"hostkey"}, Use: "hostkeys", Short: "See, trust and forget the keys that hosts show",
 		Long: `The controller speaks only to hosts whose key is on file in its known_hosts, signed
 by a known authority, or pinned in the inventory. These commands read and write that
 file where the controller runs. They are for admins, and on record (see: tfwctl audit).`,

@@ -104,10 +104,10 @@ func (a *app) contextFor(server string) (string, error) {
 	if err != nil || u.Host == "" && u.Scheme != "unix" {
 		return "", usageError{fmt.Sprintf("server %q: want https://HOST:PORT", server)}
 	}
-	if a.setting.context != "" {
+	if a.setting.context.value != "" {
 		c, err := a.readConfig()
-		if have := c.Contexts[a.setting.context].Server; err != nil || have == "" || have == server || a.flags.context != "" {
-			return a.setting.context, err
+		if have := c.Contexts[a.setting.context.value].Server; err != nil || have == "" || have == server || a.flags.context != "" {
+			return a.setting.context.value, err
 		}
 	}
 	if u.Hostname() == "" {
@@ -160,7 +160,7 @@ func (a *app) logout(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := a.setting.context
+	name := a.setting.context.value
 	spec := c.Contexts[name]
 	if name == "" || spec.Token == "" {
 		return usageError{"no context with a token is in force (see: tfwctl config list)"}

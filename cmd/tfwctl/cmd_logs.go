@@ -16,7 +16,7 @@ import (
 func newLogs(a *app) *cobra.Command {
 	var l logFlags
 	cmd := &cobra.Command{
-		Use: "logs RUN", Short: "Print a run's output",
+		Aliases: []string{"log"}, Use: "logs RUN", Short: "Print a run's output",
 		Long: `Print what the hosts of a run wrote, in the order in which it arrived. Standard
 output goes to standard output, standard error to standard error, notes of
 plugins and of tfw as lines that begin with "tfw:".

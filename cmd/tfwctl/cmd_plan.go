@@ -16,7 +16,7 @@ import (
 
 func newPlan(a *app) *cobra.Command {
 	return group(&cobra.Command{
-		Use: "plan", Short: "Test plans: many runs in the order that a file gives them",
+		Aliases: []string{"plans", "testplan"}, Use: "plan", Short: "Test plans: many runs in the order that a file gives them",
 		Long: `Check, run and look at test plans. A plan is a YAML or JSON file: parameters, roles
 that are bound to hosts, and steps with what they need (see docs/plans.md).`,
 		Example: "  tfwctl plan check smoke.yaml\n  tfwctl plan run smoke.yaml -p branch=main\n  tfwctl plan show last\n  tfwctl plan resume last",
@@ -139,7 +139,7 @@ func newPlanList(a *app) *cobra.Command {
 	var limit int
 	var name string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List test plans, newest first", Args: cobra.NoArgs,
+		Aliases: []string{"ls"}, Use: "list", Short: "List test plans, newest first", Args: cobra.NoArgs,
 		Example: "  tfwctl plan list\n  tfwctl plan list -n 100 -o jsonl | jq -r .id",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client(cmd.Context())

@@ -12,7 +12,7 @@ import (
 
 func newPlugins(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "plugins [NAME[.METHOD]]", Short: "List what can be run",
+		Aliases: []string{"plugin"}, Use: "plugins [NAME[.METHOD]]", Short: "List what can be run",
 		Example: "  tfwctl plugins\n  tfwctl plugins linux_system\n  tfwctl plugins linux_system.run_shell\n  tfwctl plugins linux_system -o json",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeMethod,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -33,6 +33,10 @@ are leased or in maintenance. Take it out with: tfwctl cancel RUN, or tfwctl rel
 }
 
 func (a *app) printQueue(all []executor.Waiting) error {
+	if len(all) == 0 {
+		a.say("nothing waits (what runs is listed by: tfwctl runs --state running)")
+		return nil
+	}
 	g := grid{head: []string{"RUN", "HOSTS", "BY", "WHAT", "PRIORITY", "PLACE", "SINCE", "UNTIL", "WHY"}, wide: 8}
 	for len(all) > 0 {
 		first := all[0]

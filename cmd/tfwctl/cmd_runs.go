@@ -2,6 +2,9 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"tfw/api"
 	"tfw/executor"
@@ -169,10 +172,17 @@ func newWait(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
 			runs := []*executor.Run{}
 			worst := executor.Verdict("")
 			for _, id := range args {
-				run, err := client.Wait(cmd.Context(), id)
+				run, err := client.Wait(ctx, id)
+				if ctx.Err() != nil {
+					a.left = true
+					a.say("tfwctl: not waiting for run %s any more; cancel it with: tfwctl cancel %s", id, id)
+					return statusError(130)
+				}
 				if err != nil {
 					return err
 				}

@@ -20,7 +20,7 @@ import (
 
 func newSecret(a *app) *cobra.Command {
 	return group(&cobra.Command{
-		Use: "secret", Short: "Keep secrets that runs and the inventory name as secret:NAME",
+		Aliases: []string{"secrets"}, Use: "secret", Short: "Keep secrets that runs and the inventory name as secret:NAME",
 		Long: `Secrets lie in one file, secrets.age beside the inventory, encrypted to the controller's
 SSH key. A run names one in the place of a value, {"secret": "secret:NAME"}, where a
 command's environment or standard input takes it; the inventory as password: secret:NAME.
@@ -134,7 +134,7 @@ func (a *app) unseen(what string) ([]byte, error) {
 
 func newSecretList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the secrets that you may name, never their values", Example: "  tfwctl secret list", Args: cobra.NoArgs,
+		Aliases: []string{"ls"}, Use: "list", Short: "List the secrets that you may name, never their values", Example: "  tfwctl secret list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client(cmd.Context())
 			if err != nil {
@@ -157,7 +157,7 @@ func newSecretList(a *app) *cobra.Command {
 
 func newSecretRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm NAME...", Short: "Forget secrets", Example: "  tfwctl secret rm db-password",
+		Aliases: []string{"delete"}, Use: "rm NAME...", Short: "Forget secrets", Example: "  tfwctl secret rm db-password",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.complete(-1, a.secretNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client(cmd.Context())

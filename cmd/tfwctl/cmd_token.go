@@ -12,7 +12,7 @@ import (
 
 func newToken(a *app) *cobra.Command {
 	return group(&cobra.Command{
-		Use: "token", Short: "Make, list and revoke tokens",
+		Aliases: []string{"tokens"}, Use: "token", Short: "Make, list and revoke tokens",
 		Example: "  tfwctl token create ci --role operator --groups duts --expires 720h\n  tfwctl token list\n  tfwctl token revoke k3j5",
 	}, newTokenCreate(a), newTokenList(a), newTokenRevoke(a))
 }
@@ -57,7 +57,7 @@ printed on standard output, alone, and never shown again.`,
 
 func newTokenList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List tokens, never their text", Example: "  tfwctl token list", Args: cobra.NoArgs,
+		Aliases: []string{"ls"}, Use: "list", Short: "List tokens, never their text", Example: "  tfwctl token list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client(cmd.Context())
 			if err != nil {
@@ -68,6 +68,10 @@ func newTokenList(a *app) *cobra.Command {
 				return err
 			}
 			return a.emit(tokens, func() error {
+				if len(tokens) == 0 {
+					a.say("no tokens (make one with: tfwctl token create NAME)")
+					return nil
+				}
 				g := grid{head: []string{"ID", "NAME", "ROLE", "GROUPS", "CREATED", "LAST USED", "STATE"}, wide: 1}
 				for _, t := range tokens {
 					state := tokenState(t)

@@ -18,7 +18,10 @@ const completeWithin = 2 * time.Second
 type lookUp func(ctx context.Context) ([]string, error)
 
 func (a *app) words(look lookUp) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+	if a.answerBy.IsZero() {
+		a.answerBy = time.Now().Add(completeWithin)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), a.answerBy)
 	defer cancel()
 	if a.resolve() != nil {
 		return nil

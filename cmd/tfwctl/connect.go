@@ -205,6 +205,9 @@ func (l *local) embed(ctx context.Context, state string) error {
 	if l.a.flags.verbose {
 		level = slog.LevelInfo
 	}
+	if inv := l.a.setting.inventory; inv.from == "default" && !exists(inv.value) {
+		return usageError{"no controller and no inventory: " + inv.value + " is not here (name a file with -i FILE, a controller with --server URL, or try things on: tfwctl lab up)"}
+	}
 	own, err := controller.Start(ctx, controller.Config{
 		Inventory: l.a.setting.inventory.value, Data: state, Listener: ln, Embedded: true, NoAuth: true, Version: versionText(),
 		Secrets: l.a.env("TFW_SECRETS"), SecretsKey: l.a.env("TFW_SECRETS_KEY"),

@@ -66,6 +66,7 @@ func (w *copyWatch) wait(ctx context.Context, signals <-chan os.Signal) (*execut
 			return e.run, e.err
 		case <-signals:
 			if w.asked {
+				w.a.left = true
 				w.bar.hide()
 				w.a.say("tfwctl: not waiting for run %s any more; follow it with: tfwctl logs -f %s", w.id, w.id)
 				return nil, statusError(exitCancelled)

@@ -85,6 +85,7 @@ func (w *watch) follow(ctx context.Context, signals <-chan os.Signal) (*executor
 			w.line.show(run)
 		case s := <-signals:
 			if w.looking {
+				w.a.left = w.run.State != executor.Done
 				w.line.hide()
 				return nil, errors.Join(statusError(130), w.sink.close(nil))
 			}
@@ -192,6 +193,7 @@ func (w *watch) cancel(ctx context.Context, s os.Signal) {
 }
 
 func (w *watch) leave() error {
+	w.a.left = true
 	w.line.hide()
 	err := w.sink.close(nil)
 	w.a.say("tfwctl: not waiting for run %s any more; follow it with: tfwctl logs -f %s", w.run.ID, w.run.ID)

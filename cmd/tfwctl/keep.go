@@ -67,6 +67,18 @@ func (a *app) keep(ctx context.Context) error {
 	}
 }
 
+// handOver gives what was left running to a controller in the background, when the one that ended was our own.
+func (a *app) handOver() {
+	if !a.left {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.keep(ctx); err != nil {
+		a.say("tfwctl: it stands still until tfwctl is called again: %v", err)
+	}
+}
+
 // owned reports whether a controller answers on the state directory's socket.
 func (a *app) owned() bool {
 	o, err := controller.ReadOwner(a.stateDir())
@@ -90,6 +102,7 @@ func newBackground(a *app) *cobra.Command {
 			signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 			c, err := controller.Start(cmd.Context(), controller.Config{
 				Inventory: a.setting.inventory.value, Data: a.stateDir(), NoAuth: true, Version: versionText(),
+				Secrets: a.env("TFW_SECRETS"), SecretsKey: a.env("TFW_SECRETS_KEY"),
 				Log: slog.New(slog.NewTextHandler(a.err, nil)), Embedded: true,
 			})
 			if errors.Is(err, executor.ErrLocked) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"tfw/cmd/tfwctl/lines"
 	"tfw/executor"
 )
 
@@ -18,9 +19,12 @@ func run(a *app, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
 	a.close()
+	a.handOver()
 	if err != nil {
 		if text := plain(err); text != "" {
-			a.say("tfwctl: %s", strings.ReplaceAll(text, "\n", "\ntfwctl: "))
+			for line := range strings.SplitSeq(text, "\n") { // it may quote what a host said
+				a.say("tfwctl: %s", lines.Safe([]byte(line)))
+			}
 		}
 		var usage cobraUsage
 		if errors.As(err, &usage) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -28,9 +27,8 @@ func (a *app) beginPlan(cmd *cobra.Command, detach bool, begin func(*api.Client)
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signals, deaf := heed()
+	defer deaf()
 	t, err := begin(client)
 	if err != nil {
 		return err
@@ -158,7 +156,8 @@ func (w *planWatch) follow(ctx context.Context, signals <-chan os.Signal) (*test
 				return nil, errors.Join(err, w.view.close())
 			}
 		case s := <-signals:
-			if w.asked {
+			if w.asked || s == syscall.SIGHUP {
+				w.a.left = true
 				err := w.view.close()
 				w.a.say("tfwctl: not waiting for test plan %s any more; see how it fares with: tfwctl plan show %s", w.id, w.id)
 				return nil, errors.Join(errLeft, err)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
 
@@ -25,9 +23,10 @@ does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
   tfwctl exec duts -- uname -r       run a command on a group
   tfwctl logs -f last                follow the last run`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Version: versionText(),
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Sprintf("%q: no such command (see: tfwctl --help)", args[0])}
+				return noSuchCommand(c, args)
 			}
 			return nil
 		},
@@ -43,8 +42,10 @@ does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return cobraUsage{fmt.Errorf("%w (see: %s --help)", wantOf(err), cmd.CommandPath())}
+		return cobraUsage{otherFlag(cmd, wantOf(err))}
 	})
+	root.SetVersionTemplate("tfwctl {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2
 	fs := root.PersistentFlags()
 	fs.StringVar(&a.flags.server, "server", "", "`URL` of the controller: http://HOST:PORT, https://... or unix:///PATH (TFW_SERVER)")
 	fs.StringVar(&a.flags.token, "token", "", "token for it (TFW_TOKEN, which other users of the machine cannot see)")
@@ -68,7 +69,7 @@ func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(sub...)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usageError{fmt.Sprintf("%q: no such command (see: %s --help)", args[0], c.CommandPath())}
+			return noSuchCommand(c, args)
 		}
 		return c.Help()
 	}

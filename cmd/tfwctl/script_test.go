@@ -41,9 +41,10 @@ func runScripts(t *testing.T, dir string) {
 		t.Run(way, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir: filepath.Join("testdata", dir), RequireUniqueNames: true,
-				Setup:    func(e *testscript.Env) error { return setUp(t, e, lab, way) },
-				Deadline: time.Now().Add(5 * time.Minute),
-				Cmds:     scriptCommands(lab),
+				Setup:     func(e *testscript.Env) error { return setUp(t, e, lab, way) },
+				Deadline:  time.Now().Add(5 * time.Minute),
+				Cmds:      scriptCommands(lab),
+				Condition: func(cond string) (bool, error) { return cond == way, nil },
 			})
 		})
 	}

@@ -16,7 +16,7 @@ import (
 type settings struct {
 	server, token, inventory, output origin
 	ca, cert, key                    origin // files of TLS: who the server may be signed by, and who we are
-	context                          string
+	context                          origin
 }
 
 // origin is a value and where it came from.
@@ -89,7 +89,7 @@ func (a *app) resolve() error {
 		return fmt.Errorf("%s: %w", place, err)
 	}
 	a.setting = settings{
-		context:   name,
+		context:   contextOf(name, from),
 		server:    first(origin{a.flags.server, "--server"}, origin{a.env("TFW_SERVER"), "TFW_SERVER"}, origin{spec.Server, place}, origin{"", "default"}),
 		token:     first(origin{a.flags.token, "--token"}, origin{a.env("TFW_TOKEN"), "TFW_TOKEN"}, origin{token, place}, origin{"", "default"}),
 		inventory: first(origin{a.flags.inventory, "--inventory"}, origin{a.env("TFW_INVENTORY"), "TFW_INVENTORY"}, origin{spec.Inventory, place}, origin{"inventory.yaml", "default"}),
@@ -98,10 +98,23 @@ func (a *app) resolve() error {
 		key:       first(origin{a.env("TFW_KEY_FILE"), "TFW_KEY_FILE"}, origin{spec.KeyFile, place}, origin{"", "default"}),
 		output:    first(origin{a.flags.output, "--output"}, origin{a.env("TFW_OUTPUT"), "TFW_OUTPUT"}, origin{spec.Output, place}, origin{"table", "default"}),
 	}
+	if named := a.setting.server; a.flags.inventory != "" && a.flags.server == "" { // flags win: who names a file means its hosts
+		a.setting.server = origin{"", "--inventory over " + named.from}
+		if named.value == "" {
+			a.setting.server = named
+		}
+	}
 	if o := a.setting.output; !slices.Contains([]string{"table", "json", "yaml", "jsonl", "raw", "mermaid", "svg", "junit", "tap"}, o.value) {
 		return usageError{fmt.Sprintf("%s: got %q, want table, json, yaml or jsonl", o.from, o.value)}
 	}
 	return nil
+}
+
+func contextOf(name, from string) origin {
+	if name == "" {
+		from = "default"
+	}
+	return origin{name, from}
 }
 
 func (s contextSpec) token() (string, error) {

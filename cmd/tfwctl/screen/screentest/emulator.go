@@ -160,6 +160,13 @@ func (e *Emulator) control(params string, final byte) {
 		e.row, e.col = min(max(n[0], 1), e.Height)-1, min(max(n[1], 1), e.Width)-1
 	case final == 'K' && n[0] == 0:
 		copy(e.cells[e.row][min(e.col, e.Width):], e.blank())
+	case final == 'A':
+		e.row = max(e.row-max(n[0], 1), 0)
+	case final == 'J' && n[0] == 0:
+		copy(e.cells[e.row][min(e.col, e.Width):], e.blank())
+		for i := e.row + 1; i < e.Height; i++ {
+			e.cells[i] = e.blank()
+		}
 	case final == 'J' && n[0] == 2:
 		for i := range e.cells {
 			e.cells[i] = e.blank()
