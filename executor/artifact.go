@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -85,6 +84,9 @@ type artifactWriter struct {
 	part    bool // may be kept for another writer of the same key
 	goingOn bool // what comes follows what is there
 	placed  bool // under its own name; the temporary one may be another's by now
+	key     string
+	base    string // an artifact that may be the beginning, while nothing was written
+	held    int64  // its size
 }
 
 func (e *Executor) newArtifact(limit int64) (*artifactWriter, error) {
@@ -99,65 +101,6 @@ func (e *Executor) newArtifact(limit int64) (*artifactWriter, error) {
 		return nil, fmt.Errorf("artifact: %w", err)
 	}
 	return &artifactWriter{e: e, f: f, hash: sha256.New(), limit: limit}, nil
-}
-
-// partFrom is the size from which an artifact that broke off is worth keeping.
-const partFrom = 1 << 20
-
-// partArtifact goes on with the unfinished artifact of that key, where there is one that nobody is at.
-func (e *Executor) partArtifact(key string, limit int64) (*artifactWriter, error) {
-	if e.cfg.Artifacts == "" {
-		return e.newArtifact(limit)
-	}
-	path := filepath.Join(e.cfg.Artifacts, ".new-part-"+key)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return e.newArtifact(limit)
-	}
-	w := &artifactWriter{e: e, f: f, hash: sha256.New(), limit: limit, part: true}
-	if !ours(f, path) {
-		_ = f.Close()
-		return e.newArtifact(limit)
-	}
-	if w.size, err = io.Copy(w.hash, f); err == nil && w.size > limit {
-		err = w.afresh()
-	}
-	if err != nil {
-		w.discard()
-		return nil, fmt.Errorf("artifact: %w", err)
-	}
-	return w, nil
-}
-
-// ours locks f, unless somebody has it, or it lost its name since it was opened: then it is an artifact by now.
-func ours(f *os.File, path string) bool {
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		return false
-	}
-	opened, err := f.Stat()
-	named, errNamed := os.Stat(path)
-	return err == nil && errNamed == nil && os.SameFile(opened, named)
-}
-
-// Held implements [Partial].
-func (w *artifactWriter) Held() (int64, string) {
-	w.goingOn = false
-	return w.size, hex.EncodeToString(w.hash.Sum(nil))
-}
-
-// Resume implements [Partial].
-func (w *artifactWriter) Resume() { w.goingOn = true }
-
-// afresh drops what there is, unless what comes goes on with it.
-func (w *artifactWriter) afresh() error {
-	if w.goingOn || w.size == 0 {
-		w.goingOn = true
-		return nil
-	}
-	w.goingOn, w.size = true, 0
-	w.hash.Reset()
-	_, err := w.f.Seek(0, io.SeekStart)
-	return errors.Join(err, w.f.Truncate(0))
 }
 
 func (w *artifactWriter) Write(b []byte) (int, error) {
@@ -180,6 +123,9 @@ func (w *artifactWriter) Write(b []byte) (int, error) {
 
 // commit puts the file in its place, durably, and gives its name.
 func (w *artifactWriter) commit() (string, int64, error) {
+	if w.base != "" && w.goingOn { // it is that very one
+		return w.base, w.held, nil
+	}
 	if err := w.afresh(); err != nil { // nothing came, and nothing was to be kept: it is empty
 		return "", 0, fmt.Errorf("artifact: %w", err)
 	}
@@ -198,24 +144,16 @@ func (w *artifactWriter) commit() (string, int64, error) {
 		return "", 0, fmt.Errorf("artifact: %w", err)
 	}
 	w.placed = true
+	w.e.fetched.note(w.key, sum)
 	return sum, w.size, syncDir(filepath.Dir(path))
-}
-
-// keep closes, and leaves what may be gone on with for a day (see leftover).
-func (w *artifactWriter) keep() {
-	if w.part && w.err == nil && w.size >= partFrom {
-		_ = w.f.Close()
-		return
-	}
-	w.discard()
 }
 
 // discard closes, and removes what was not committed.
 func (w *artifactWriter) discard() {
-	_ = w.f.Close()
-	if !w.placed {
+	if !w.placed { // while it is locked: the name is ours
 		_ = os.Remove(w.f.Name())
 	}
+	_ = w.f.Close()
 }
 
 func syncDir(dir string) error {

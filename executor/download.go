@@ -25,7 +25,7 @@ func (d *downloading) get(ctx context.Context) (plugins.Transfer, error) {
 	if err != nil {
 		return plugins.Transfer{}, err
 	}
-	if err := d.open(become); err != nil {
+	if err := d.open(ctx, become); err != nil {
 		return plugins.Transfer{}, err
 	}
 	for try := 1; ; try++ {
@@ -53,7 +53,10 @@ func (d *downloading) once(ctx context.Context, become *BecomeAs) (plugins.Trans
 	if err != nil {
 		return plugins.Transfer{}, err
 	}
-	if before > 0 && size == before+got.Bytes {
+	switch {
+	case before > 0 && got.Bytes == 0 && size == before:
+		d.r.event(fmt.Sprintf("%s: all its %d bytes had been brought before", d.down.Src, size))
+	case before > 0 && size == before+got.Bytes:
 		d.r.event(fmt.Sprintf("%s: %d of %d bytes had arrived before, the rest was brought", d.down.Src, before, size))
 	}
 	if got.Note != "" {
@@ -62,7 +65,7 @@ func (d *downloading) once(ctx context.Context, become *BecomeAs) (plugins.Trans
 	return plugins.Transfer{Path: d.down.Src, SHA256: sum, Bytes: size, Dir: got.Dir, Mode: got.Mode, ModTime: got.ModTime, Note: got.Note}, nil
 }
 
-func (d *downloading) open(become *BecomeAs) (err error) {
+func (d *downloading) open(ctx context.Context, become *BecomeAs) (err error) {
 	if d.w != nil {
 		return nil
 	}
@@ -70,7 +73,7 @@ func (d *downloading) open(become *BecomeAs) (err error) {
 	if d.down.Limit > 0 {
 		limit = min(limit, d.down.Limit)
 	}
-	d.w, err = d.r.e.partArtifact(d.key(become), limit)
+	d.w, err = d.r.e.partArtifact(ctx, d.key(become), limit)
 	return err
 }
 

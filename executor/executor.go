@@ -58,6 +58,7 @@ type Executor struct {
 	desk     *desk
 	hall     hall
 	refusals refusals
+	fetched  fetched
 
 	background context.Context // ends when Drain is done waiting
 	end        context.CancelFunc

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -39,7 +40,11 @@ parameters without "key=". What there is: tfwctl plugins.`,
 				return err
 			}
 			req := executor.Request{Plugin: plugin, Method: method, Parameters: params, Target: args[1], AdHoc: true}
-			return a.execute(cmd.Context(), req, &f)
+			err = a.execute(cmd.Context(), req, &f)
+			if errors.Is(err, executor.ErrBadRequest) && strings.Contains(err.Error(), "parameters.") {
+				err = fmt.Errorf("%w\nsee: tfwctl plugins %s", err, args[0])
+			}
+			return err
 		},
 	}
 	f.add(cmd)

@@ -145,6 +145,10 @@ func newSecretList(a *app) *cobra.Command {
 				return err
 			}
 			return a.emit(all, func() error {
+				if len(all) == 0 {
+					a.say("no secrets (keep one with: tfwctl secret set NAME)")
+					return nil
+				}
 				g := grid{head: []string{"NAME", "FOR", "CHANGED", "BY"}, wide: 1}
 				for _, s := range all {
 					g.rows = append(g.rows, []cell{{text: s.Name}, {text: allOr(s.Groups)}, {text: since(s.Changed)}, {text: s.By}})

@@ -36,7 +36,7 @@ func newCopies(t *testing.T) *copies {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lab.Close() })
-	c := &copies{desk: newDesk(t, lab), t: t, host: lab.Hosts()[0].Name, content: make([]byte, 24<<20), dir: t.TempDir()}
+	c := &copies{desk: newDesk(t, lab), t: t, host: lab.Hosts()[0].Name, content: make([]byte, 16<<20), dir: t.TempDir()}
 	rand.NewChaCha8([32]byte{2}).Read(c.content)
 	if err := os.WriteFile(filepath.Join(lab.Home(c.host), "big"), c.content, 0o640); err != nil {
 		t.Fatal(err)
@@ -89,18 +89,18 @@ func TestCopyGoesOn(t *testing.T) {
 	c := newCopies(t)
 
 	// the connection to the host: the controller goes on by itself
-	c.lab.Proxy(c.host).CutAfter(-1, 12<<20, true)
+	c.lab.Proxy(c.host).CutAfter(-1, 8<<20, true)
 	if out, err := c.copy().CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	c.whole()
-	said := regexp.MustCompile(`big: (\d+) of 25165824 bytes had arrived before, the rest was brought`).FindString(c.say(t, "logs", "last", "-o", "jsonl"))
+	said := regexp.MustCompile(`big: \d+ of 16777216 bytes had arrived before, the rest was brought`).FindString(c.say(t, "logs", "last", "-o", "jsonl"))
 	if said == "" {
 		t.Errorf("nothing tells that it went on: %s", c.say(t, "logs", "last", "-o", "jsonl"))
 	}
 
 	// the connection to the controller: tfwctl goes on by itself
-	c.relay.CutAfter(-1, 12<<20, true)
+	c.relay.CutAfter(-1, 8<<20, true)
 	if out, err := c.copy().CombinedOutput(); err != nil || c.relay.Cuts() != 1 {
 		t.Fatalf("%v, %d cuts: %s", err, c.relay.Cuts(), out)
 	}
@@ -135,67 +135,83 @@ func TestCopyGoesOn(t *testing.T) {
 func TestCopyGoesOnEmbedded(t *testing.T) {
 	c := newCopies(t)
 	c.env = append(c.env, "TFW_SERVER=", "TFW_TOKEN=", "TFW_DATA="+filepath.Join(c.home, "own"), "TFW_INVENTORY="+filepath.Join(c.home, "inventory.yaml"))
+	link := c.lab.Proxy(c.host)
+	link.SetLatency(25 * time.Millisecond) // so that there is a middle
+	link.CutAfter(-1, 8<<20, true)
 	cmd := c.copy()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(soon); ; time.Sleep(200 * time.Microsecond) {
-		parts, _ := filepath.Glob(filepath.Join(c.home, "own", "artifacts", ".new-part-*"))
-		if len(parts) == 1 {
-			if info, err := os.Stat(parts[0]); err == nil && info.Size() > 2<<20 {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			_ = cmd.Process.Kill()
-			t.Fatalf("it never came to the middle (%v): %q", cmd.Wait(), parts)
-		}
-	}
-	c.lab.Proxy(c.host).Freeze()
+	c.until("connected", func() bool { live, _ := link.Connections(); return live > 0 })
+	link.Refuse(true) // once it is cut there is no way on
+	c.until("cut", func() bool { return link.Cuts() == 1 })
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	c.lab.Proxy(c.host).Thaw()
+	link.Refuse(false)
+	link.SetLatency(0)
+	if parts, _ := filepath.Glob(filepath.Join(c.home, "own", "artifacts", ".new-part-*")); len(parts) != 1 {
+		t.Fatalf("left behind: %q", parts)
+	}
 	if out, err := c.copy().CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	c.whole()
-	if said := c.say(t, "logs", "last", "-o", "jsonl"); !strings.Contains(said, "of 25165824 bytes had arrived before, the rest was brought") {
+	if said := c.say(t, "logs", "last", "-o", "jsonl"); !regexp.MustCompile(`16777216 bytes had (arrived|been brought) before`).MatchString(said) {
 		t.Errorf("nothing tells that it went on: %s", said)
 	}
 }
 
-// broken starts a copy over a link that stands still in the middle of the file, and ends tfwctl there.
+func (c *copies) until(what string, ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(soon); !ok(); time.Sleep(200 * time.Microsecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("it was never %s", what)
+		}
+	}
+}
+
+// broken ends tfwctl by a signal while it brings the file over a link that stands still then.
 func (c *copies) broken(s syscall.Signal, want int) {
 	c.t.Helper()
-	cmd := c.copy()
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	for end := time.Now().Add(soon); ; time.Sleep(200 * time.Microsecond) {
-		if _, size := c.part(); size > 1<<20 {
-			break
+	for range 10 {
+		cmd := c.copy()
+		var said bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Start(); err != nil {
+			c.t.Fatal(err)
 		}
-		if time.Now().After(end) {
-			_ = cmd.Process.Kill()
-			c.t.Fatalf("it never came to the middle (%v): %s", cmd.Wait(), said.String())
+		c.until("in the middle", func() bool { return c.there() > 1<<20 })
+		c.relay.Freeze()
+		_ = cmd.Process.Signal(s)
+		_ = cmd.Wait()
+		c.relay.Thaw()
+		c.relay.Cut(true)
+		if os.Remove(filepath.Join(c.dir, "big."+c.host)) == nil {
+			continue // it was faster than we
+		}
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			c.t.Errorf("%v: ended with %d, want %d: %s", s, got, want, said.String())
+		}
+		if _, size := c.part(); size == 0 || size >= int64(len(c.content)) {
+			c.t.Fatalf("%v: left %d of %d bytes: %s", s, size, len(c.content), said.String())
+		}
+		if s == syscall.SIGINT && !strings.Contains(said.String(), "goes on where this one was") {
+			c.t.Errorf("it does not say how to go on: %s", said.String())
+		}
+		return
+	}
+	c.t.Fatal("a copy cannot be caught in the middle")
+}
+
+// there is how much has arrived, under whatever name.
+func (c *copies) there() int64 {
+	entries, _ := os.ReadDir(c.dir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			return info.Size()
 		}
 	}
-	c.relay.Freeze()
-	_ = cmd.Process.Signal(s)
-	_ = cmd.Wait()
-	c.relay.Thaw()
-	c.relay.Cut(true)
-	if got := cmd.ProcessState.ExitCode(); got != want {
-		c.t.Errorf("%v: ended with %d, want %d: %s", s, got, want, said.String())
-	}
-	if _, size := c.part(); size == 0 || size >= int64(len(c.content)) {
-		c.t.Fatalf("%v: left %d of %d bytes: %s", s, size, len(c.content), said.String())
-	}
-	if s == syscall.SIGINT && !strings.Contains(said.String(), "goes on where this one was") {
-		c.t.Errorf("it does not say how to go on: %s", said.String())
-	}
+	return 0
 }
 
 // Nothing is left of a copy into a full disk but what can be gone on with, and the way on is told.
@@ -210,7 +226,7 @@ func TestCopyIntoFullDisk(t *testing.T) {
 		}
 	})
 	out, err := c.copy().CombinedOutput()
-	if err == nil || !regexp.MustCompile(`^tfwctl: big of `+c.host+`: no space left in .*: 8.0 MiB of 24.0 MiB are here, in \.tfw-\S+\.part \(make room, then do the same again\)\n$`).Match(out) {
+	if err == nil || !regexp.MustCompile(`^tfwctl: big of `+c.host+`: no space left in .*: 8.0 MiB of 16.0 MiB are here, in \.tfw-\S+\.part \(make room, then do the same again\)\n$`).Match(out) {
 		t.Errorf("%v: %s", err, out)
 	}
 	if _, size := c.part(); size != 8<<20 {

@@ -37,5 +37,6 @@ func run(a *app, args []string) int {
 // plain is an error as a person reads it: without the name of its kind.
 func plain(err error) string {
 	kind := executor.ErrBadRequest.Error() + ": "
-	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), kind), ": "+kind, ": ")
+	text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), kind), ": "+kind, ": ")
+	return strings.TrimSuffix(text, ": "+executor.ErrConflict.Error())
 }

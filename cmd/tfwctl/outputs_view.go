@@ -14,7 +14,7 @@ import (
 )
 
 // inLog are the outputs of commands that a person has seen already: the log shows them.
-var inLog = []string{"exit_code", "stdout", "stderr", "stdout_bytes", "stderr_bytes", "elapsed"}
+var inLog = []string{"exit_code", "stdout", "stderr", "stdout_bytes", "stderr_bytes", "elapsed", "signal"}
 
 // showOutputs prints what a method told of each host, hosts that told the same
 // together. Commands tell nothing but what they printed, and are left out.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,6 +266,13 @@ func testColours(t *testing.T, d *desk) {
 	ends(t, p, 0)
 	if got, want := p.Sent(), "\x1b[34mdut04: \x1b[0mred ^[]0;title^G ^[[2Jgone\r\n"; got != want {
 		t.Errorf("sent %q, want %q", got, want)
+	}
+	for _, view := range []string{"-b", "-L"} {
+		p = d.start(t, 80, 24, d.tfwctl(append(slices.Clone(evil[:2]), append([]string{view}, evil[2:]...)...)...))
+		ends(t, p, 0)
+		if got := p.Sent(); !strings.Contains(got, "red ^[]0;title^G ^[[2Jgone\r\n") {
+			t.Errorf("%s sent %q", view, got)
+		}
 	}
 	cmd := d.tfwctl(append(evil, "--raw")...)
 	cmd.Env = append(cmd.Env, "NO_COLOR=1")

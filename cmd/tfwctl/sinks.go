@@ -56,10 +56,11 @@ type gatherSink struct {
 	tree  *gather.Tree
 	style gather.Style
 	hosts []string
+	raw   bool
 }
 
 func (a *app) newGather(run *executor.Run, style gather.Style, raw bool) *gatherSink {
-	s := &gatherSink{a: a, live: a.newLive(true, raw), tree: gather.New(), style: style}
+	s := &gatherSink{a: a, live: a.newLive(true, raw), tree: gather.New(), style: style, raw: raw}
 	for _, h := range run.Hosts {
 		s.hosts = append(s.hosts, h.Host)
 	}
@@ -90,6 +91,9 @@ func (s *gatherSink) close(run *executor.Run) error {
 	s.style.Names = setNames{}
 	if s.a.colour(s.a.out) {
 		s.style.Paint = paintPart
+	}
+	if !s.raw && isTerminal(s.a.out) {
+		s.style.Show = lines.Safe
 	}
 	return s.tree.Print(s.a.out, s.hosts, s.style)
 }

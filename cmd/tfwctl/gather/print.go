@@ -25,6 +25,7 @@ type Style struct {
 	Diff   bool                      // how each group differs from the first
 	Status func(string) int          // groups of a lower status come first; nil: all the same
 	Paint  func(Part, string) string // nil: no colour
+	Show   func(line []byte) []byte  // what a line of a host looks like where it is printed; nil: as it is
 }
 
 // Part is a piece of the picture that may have a colour.
@@ -56,6 +57,9 @@ func (t *Tree) Print(w io.Writer, hosts []string, s Style) error {
 	}
 	if s.Paint == nil {
 		s.Paint = func(_ Part, text string) string { return text }
+	}
+	if s.Show == nil {
+		s.Show = func(line []byte) []byte { return line }
 	}
 	b := bufio.NewWriterSize(w, 64<<10)
 	groups := t.groups(hosts, s)
@@ -144,7 +148,7 @@ func printBlocks(b *bufio.Writer, groups []group, s Style) {
 	for _, g := range groups {
 		fmt.Fprintln(b, s.Paint(Header, rule+"\n"+title(g, s)+"\n"+rule))
 		for _, line := range g.out.lines() {
-			fmt.Fprintf(b, "%s\n", line)
+			fmt.Fprintf(b, "%s\n", s.Show(line))
 		}
 	}
 }
@@ -153,7 +157,7 @@ func printLines(b *bufio.Writer, groups []group, s Style) {
 	for _, g := range groups {
 		prefix := s.Paint(Header, s.Names.Fold(g.hosts)+": ")
 		for _, line := range g.out.lines() {
-			fmt.Fprintf(b, "%s%s\n", prefix, line)
+			fmt.Fprintf(b, "%s%s\n", prefix, s.Show(line))
 		}
 	}
 }
@@ -165,7 +169,7 @@ func printDiff(b *bufio.Writer, groups []group, s Style) {
 	first := text(groups[0])
 	for _, g := range groups[1:] {
 		for _, line := range Unified(first, text(g), title(groups[0], s), title(g, s)) {
-			fmt.Fprintln(b, paintDiff(line, s))
+			fmt.Fprintln(b, paintDiff(string(s.Show([]byte(line))), s))
 		}
 	}
 }

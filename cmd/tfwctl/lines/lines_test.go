@@ -85,6 +85,10 @@ func TestSafe(t *testing.T) {
 		"é ✓":                "é ✓",
 		"\u009b31m":          `\u009b31m`,
 		"user\u202egnp.exe":  `user\u202egnp.exe`,
+		"a\u061cb\u2066c":    `a\u061cb\u2066c`,
+		"\xc0\x9b31m":        `\xc0\x9b31m`, // ESC in two bytes too many
+		"\x9b31m":            `\x9b31m`,     // CSI as a byte of its own
+		"\xed\xa0\x80":       `\xed\xa0\x80`,
 		"\x1b[31\x1b[32mm":   "^[[31m",
 	} {
 		if got := string(Safe([]byte(in))); got != want {
