@@ -430,3 +430,32 @@ while :; do sleep 1; done`)
 		}
 	}
 }
+
+// TestWrapperAndCommandKilled: nobody is left on the host to say how it ended; that is what is told, with every byte, at once and to a later attach.
+func TestWrapperAndCommandKilled(t *testing.T) { bothWays(t, wrapperAndCommandKilled) }
+
+func wrapperAndCommandKilled(t *testing.T, h *durableHost) {
+	c := h.conn(t)
+	cmd := command("echo $$; printf more >&2; exec sleep 60")
+	r := &recorder{}
+	wait := start(t, c, cmd, r)
+	until(t, "output", func() bool { return strings.HasSuffix(r.text(), "\n") && r.have().Stderr == 4 })
+	child, _ := strconv.Atoi(strings.TrimSpace(r.text()))
+	wrapper := h.claimed(cmd.ID)
+	if child < 2 || wrapper < 2 {
+		t.Fatalf("pids %d %d", child, wrapper)
+	}
+	syscall.Kill(wrapper, syscall.SIGKILL)
+	syscall.Kill(child, syscall.SIGKILL)
+	if end := wait(); end.Kind != executor.EndWrapper || end.Sizes != r.have() {
+		t.Errorf("%+v %q", end, &r.out)
+	}
+	again := &recorder{}
+	if end, err := c.Run(within(t, 20*time.Second), cmd, executor.Offsets{}, true, again); err != nil || end.Kind != executor.EndWrapper || again.out.String() != r.out.String() || again.err.String() != "more" {
+		t.Errorf("attach: %+v %v %q %q", end, err, &again.out, &again.err)
+	}
+	if rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, nil, time.Second); err != nil || rep.String() != "already gone" {
+		t.Errorf("%+v %v", rep, err)
+	}
+	until(t, "the guard to go", func() bool { return len(withEnv("TFW_HELPER="+cmd.ID.String())) == 0 })
+}

@@ -52,4 +52,5 @@ until t_none || [ $t_k -ge 60 ] || { t_now; [ $t_k -gt 3 ] && [ "$t_c" -ge "$t_e
 t_count=0
 for t_m in $t_seen; do t_stat "${t_m%.*}" && [ "$t_T" = "${t_m#*.}" ] && case $t_S in [ZX]) false ;; esac || t_count=$((t_count+1)); done
 for t_m in $t_M; do t_x=''; read -r t_x <"/proc/${t_m%.*}/comm"; t_say left "${t_m%.*}" "$t_x"; done
+[ "$t_seen" ] || t_alive || t_gone=1 # its wrapper had been killed, and nobody was left
 t_say kill "${t_gone:-0}" "$t_count"
