@@ -154,6 +154,8 @@ func TestHostileHTTP(t *testing.T) {
 		{"bad UTF-8", "GET /v2.1/hosts/%ff%fe HTTP/1.1\r\n" + h + "\r\n", 404},
 		{"bad escapes", "GET /v2.1/hosts?target=%zz HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"a bad escape in the path", "GET /v2.1/hosts/%zz HTTP/1.1\r\n" + h + "\r\n", 404},
+		{"an empty target", "GET /v2.1/hosts?target= HTTP/1.1\r\n" + h + "\r\n", 400},
+		{"an empty expression", "GET /v2.1/hosts?target=all&where=%20 HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"an unknown query", "GET /v2.1/hosts?tarjet=dut1 HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"a wrong query", "GET /v2.1/runs?limit=many HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"a marker of nothing", "GET /v2.1/hosts?marker=zz HTTP/1.1\r\n" + h + "\r\n", 400},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +21,19 @@ type hostsIn struct {
 	Where  string `query:"where" doc:"only those for which the expression is true" example:"'arm64' in tags"`
 	Sort
 	Page
+}
+
+// Resolve refuses a target or an expression that is there and empty: nothing empty means
+// all hosts, which is what the query without it means.
+func (in *hostsIn) Resolve(ctx huma.Context) []error {
+	var errs []error
+	at := ctx.URL()
+	for name, values := range at.Query() {
+		if (name == "target" || name == "where") && strings.TrimSpace(strings.Join(values, "")) == "" {
+			errs = append(errs, &huma.ErrorDetail{Location: "query." + name, Message: "it is empty (leave it out for all hosts)"})
+		}
+	}
+	return errs
 }
 
 var hostOrder = order[executor.HostStatus]{
