@@ -20,11 +20,7 @@ func Expand(set string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]string, 0, len(names))
-	for _, f := range foldAll(names) {
-		f.each(func(n string) { out = append(out, n) })
-	}
-	return out, nil
+	return inOrder(names), nil
 }
 
 func evaluate(set string, terms []term) ([]string, error) {

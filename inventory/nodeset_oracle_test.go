@@ -129,6 +129,8 @@ func TestAsClusterShell(t *testing.T) {
 			t.Errorf("%s folds to\n%s, nodeset says\n%s", set, Fold(names), theirs.Fold)
 		case !slices.Equal(names, theirs.Names):
 			t.Errorf("%s is\n%v, nodeset says\n%v", set, names, theirs.Names)
+		case !slices.Equal(Contiguous(names), theirs.Contiguous):
+			t.Errorf("%s is without gaps\n%v, nodeset says\n%v", set, Contiguous(names), theirs.Contiguous)
 		}
 	}
 	t.Logf("%d of %d sets are refused by both", refused, n)

@@ -20,6 +20,12 @@ type nodesetVectors struct {
 	Ops []struct {
 		A, B, Union, Inter, Diff string
 	}
+	Slice []struct{ In, Slice, Out string }
+	Split []struct {
+		In  string
+		N   int
+		Out []string
+	}
 	Contiguous []struct {
 		In  string
 		Out []string
@@ -109,6 +115,57 @@ func TestExpandOps(t *testing.T) {
 		check(c.A+",!"+b, c.Diff)
 		if !strings.Contains(c.B, ",") {
 			check(c.A+"&"+c.B, c.Inter)
+		}
+	}
+}
+
+func TestCarveGolden(t *testing.T) {
+	v := loadNodeset(t)
+	if len(v.Slice) == 0 || len(v.Split) == 0 || len(v.Contiguous) == 0 {
+		t.Fatal("the vectors are not complete")
+	}
+	expand := func(set string) []string {
+		set = strings.ReplaceAll(set, "@dut", "dut[01-24]") // the group of the vectors
+		names, err := Expand(set)
+		if err != nil {
+			t.Error(err)
+		}
+		return names
+	}
+	for _, c := range v.Slice {
+		if got, err := Slice(expand(c.In), c.Slice); err != nil || Fold(got) != c.Out {
+			t.Errorf("%s of %s is %s, %v; want %s", c.Slice, c.In, Fold(got), err, c.Out)
+		}
+	}
+	for _, c := range v.Split {
+		parts, err := Split(expand(c.In), c.N)
+		var got []string
+		for _, p := range parts {
+			got = append(got, Fold(p))
+		}
+		if err != nil || !slices.Equal(got, c.Out) {
+			t.Errorf("%s in %d parts is %v, %v; want %v", c.In, c.N, got, err, c.Out)
+		}
+	}
+	for _, c := range v.Contiguous {
+		if got := Contiguous(expand(c.In)); !slices.Equal(got, c.Out) {
+			t.Errorf("%s without gaps is %v, want %v", c.In, got, c.Out)
+		}
+	}
+}
+
+func TestCarveRefuses(t *testing.T) {
+	for _, places := range []string{"", "9", "2-1", "-1", "a", "1,,2", "0-3/0", "99999999999999999999"} {
+		if got, err := Slice([]string{"a", "b"}, places); err == nil {
+			t.Errorf("%q selects %v", places, got)
+		}
+	}
+	if got, err := Slice([]string{"a", "b"}, "1-999999999999"); err != nil || !slices.Equal(got, []string{"b"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, n := range []int{0, -1} {
+		if _, err := Split([]string{"a"}, n); err == nil {
+			t.Errorf("%d parts are no error", n)
 		}
 	}
 }

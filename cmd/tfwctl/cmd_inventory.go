@@ -129,33 +129,48 @@ func (a *app) showChange(s api.InventoryStatus) error {
 }
 
 func newInventoryExpand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var places string
+	cmd := &cobra.Command{
 		Use: "expand SET...", Short: "Print the names of a folded set, one a line",
-		Example: "  tfwctl inventory expand 'dut[01-24/2],gw'\n  tfwctl inventory expand 'r[1-2]s[1-8]' | wc -l",
+		Example: "  tfwctl inventory expand 'dut[01-24/2],gw'\n  tfwctl inventory expand 'r[1-2]s[1-8]' | wc -l\n  tfwctl inventory expand --slice 0-3,20 'dut[01-24]'",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			names, err := inventory.Expand(strings.Join(args, ","))
 			if err != nil {
 				return usageError{err.Error()}
 			}
-			return a.emit(names, func() error {
-				w := bufio.NewWriter(a.out)
-				for _, n := range names {
-					fmt.Fprintln(w, n)
-				}
-				return w.Flush()
-			})
+			if names, err = sliced(cmd, names, places); err != nil {
+				return err
+			}
+			return a.emitSets(names)
 		},
 	}
+	cmd.Flags().StringVarP(&places, "slice", "I", "", "only the names at these places, as in 0-3,20 (the first is 0)")
+	return cmd
+}
+
+// sliced keeps the names that --slice asks for, all where it is not given.
+func sliced(cmd *cobra.Command, names []string, places string) ([]string, error) {
+	if !cmd.Flags().Changed("slice") {
+		return names, nil
+	}
+	names, err := inventory.Slice(names, places)
+	if err != nil {
+		return nil, usageError{"--slice: " + err.Error()}
+	}
+	return names, nil
 }
 
 func newInventoryFold(a *app) *cobra.Command {
-	return &cobra.Command{
+	var places string
+	var parts int
+	var contiguous bool
+	cmd := &cobra.Command{
 		Use: "fold [NAME...]", Short: "Print one folded set of names",
-		Long:              "Fold the names given as arguments, or on standard input (between spaces, commas or newlines). Folded sets are names too.",
-		Example:           "  tfwctl inventory fold dut01 dut02 dut03\n  tfwctl hosts --names | tfwctl inventory fold",
-		ValidArgsFunction: a.completeHost,
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long:    "Fold the names given as arguments, or on standard input (between spaces, commas or newlines). Folded sets are names too.",
+		Example: "  tfwctl inventory fold dut01 dut02 dut03\n  tfwctl hosts --names | tfwctl inventory fold\n  tfwctl inventory fold --split 4 'dut[01-24]'",
+		Args:    cobra.ArbitraryArgs, ValidArgsFunction: a.completeHost,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				text, err := readAtMost(a.in, 16<<20)
 				if err != nil {
@@ -167,6 +182,15 @@ func newInventoryFold(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if names, err = sliced(cmd, names, places); err != nil {
+				return err
+			}
+			switch {
+			case contiguous:
+				return a.emitSets(inventory.Contiguous(names))
+			case cmd.Flags().Changed("split"):
+				return a.emitParts(names, parts)
+			}
 			folded := fold(names)
 			return a.emit(folded, func() error {
 				a.printf("%s\n", folded)
@@ -174,6 +198,35 @@ func newInventoryFold(a *app) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVarP(&places, "slice", "I", "", "only the names at these places in folded order, as in 0-3,20 (the first is 0)")
+	cmd.Flags().IntVar(&parts, "split", 0, "deal the names into so many sets, one a line")
+	cmd.Flags().BoolVar(&contiguous, "contiguous", false, "a set a line for every run of names without a gap")
+	cmd.MarkFlagsMutuallyExclusive("split", "contiguous")
+	return cmd
+}
+
+// emitParts prints the names dealt into n sets.
+func (a *app) emitParts(names []string, n int) error {
+	parts, err := inventory.Split(names, n)
+	if err != nil {
+		return usageError{fmt.Sprintf("--split: got %d, %s", n, err)}
+	}
+	sets := make([]string, len(parts))
+	for i, p := range parts {
+		sets[i] = fold(p)
+	}
+	return a.emitSets(sets)
+}
+
+// emitSets prints names or sets one a line.
+func (a *app) emitSets(sets []string) error {
+	return a.emit(sets, func() error {
+		w := bufio.NewWriter(a.out)
+		for _, n := range sets {
+			fmt.Fprintln(w, n)
+		}
+		return w.Flush()
+	})
 }
 
 // namesIn expands what is folded already, and leaves the other names as they are.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,7 +23,7 @@ func usageArgs(cmd *cobra.Command) {
 			case err != nil:
 				return cobraUsage{fmt.Errorf("%s; usage: %s (see: %s --help)", countFault(c, check, args), c.UseLine(), c.CommandPath())}
 			}
-			return notEmpty(c, args)
+			return errors.Join(notEmpty(c, args), together(c))
 		}
 	}
 	for _, c := range cmd.Commands() {
@@ -60,6 +61,20 @@ func notEmpty(c *cobra.Command, args []string) error {
 		}
 	})
 	return err
+}
+
+// together refuses flags that exclude one another, in our words and as a usage error; [cobra.Command.ValidateFlagGroups] knows them.
+func together(c *cobra.Command) error {
+	if c.ValidateFlagGroups() == nil {
+		return nil
+	}
+	var given []string
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Annotations["cobra_annotation_mutually_exclusive"] != nil {
+			given = append(given, "--"+f.Name)
+		}
+	})
+	return usageError{fmt.Sprintf("%s do not go together (see: %s --help)", strings.Join(given, " and "), c.CommandPath())}
 }
 
 // wantOf says of a flag's value what is wanted in the place of how Go failed to read it.
