@@ -1,7 +1,7 @@
 // Package bolt is the executor's Store on bbolt files in one directory.
 //
 //	lock          held by flock; the holder's pid, empty after a clean end
-//	state.db      records, and what is known of closed log shards
+//	state.db      records, and what is known of closed log shards; copied anew at a start when more than half of it is free
 //	logs/*.db     the log in shards by hour and size; retention unlinks them whole
 //
 // One goroutine writes. It takes everything that has queued up, commits the

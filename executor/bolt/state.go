@@ -55,6 +55,9 @@ func openState(dir string, unclean bool) (*bbolt.DB, error) {
 		_ = db.Close()
 		return nil, stateAdvice(dir, err)
 	}
+	if db, err = shrink(db, options); err != nil {
+		return nil, stateAdvice(dir, err)
+	}
 	return db, nil
 }
 
