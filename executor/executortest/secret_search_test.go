@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,15 @@ exit 3`
 			search(fmt.Sprintf("the command line of process %d", p.PID), []byte(p.Command))
 		}
 	}
+	met := 0 // while the command runs its script, input and output are in the spool, which is the login user's alone
+	spools(t, func(_ string, content []byte) {
+		if slices.ContainsFunc(all, func(s sought) bool { return s.anywhere(content) }) {
+			met++
+		}
+	})
+	if met == 0 {
+		t.Error("no file on the host holds any secret while the command runs: the search looks in the wrong place")
+	}
 	d.kill()
 	if err := d.start(ctx); err != nil {
 		t.Fatal(err)
@@ -202,4 +212,57 @@ exit 3`
 		t.Fatal(err)
 	}
 	files(t, d.dir, func(path string, content []byte) { search(path, content) })
+	// The host gives its copies up once the controller has all of them.
+	left := func() (paths []string) {
+		spools(t, func(path string, content []byte) {
+			if slices.ContainsFunc(all, func(s sought) bool { return s.anywhere(content) }) {
+				paths = append(paths, path)
+			}
+		})
+		return paths
+	}
+	for end := time.Now().Add(30 * time.Second); len(left()) > 0 && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if paths := left(); len(paths) > 0 {
+		t.Errorf("the host still holds secrets: %v", paths)
+	}
+	for _, h := range lab.Hosts() {
+		if err := os.WriteFile(filepath.Join(lab.Home(h.Name), "looked.at"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files(t, lab.Home(h.Name), func(path string, content []byte) { search(path, content) })
+	}
+}
+
+// spools calls fn for the files of this user's spools on the host, which nobody else may look into.
+func spools(t *testing.T, fn func(path string, content []byte)) {
+	t.Helper()
+	for _, parent := range []string{"/var/tmp", "/tmp"} {
+		dir := fmt.Sprintf("%s/tfw-%d", parent, os.Getuid())
+		if info, err := os.Lstat(dir); err != nil {
+			continue
+		} else if !info.IsDir() || info.Mode().Perm() != 0o700 {
+			t.Errorf("the spool %s is %v", dir, info.Mode())
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, e := range entries {
+			if content, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil { // else it went meanwhile
+				fn(filepath.Join(dir, e.Name()), content)
+			}
+		}
+	}
+}
+
+// anywhere reports whether the bytes hold the secret in any form.
+func (s sought) anywhere(content []byte) bool {
+	for _, form := range s.forms {
+		if bytes.Contains(content, []byte(form)) {
+			return true
+		}
+	}
+	return false
 }
