@@ -65,6 +65,12 @@ func (e *Executor) Check(_ context.Context, p Principal, req Request) error {
 	return e.unleased(p, a)
 }
 
+// Begun gives the run that the request's idempotency key made before, "" for none: what [Executor.Submit] would answer
+// with in place of a new run.
+func (e *Executor) Begun(ctx context.Context, p Principal, req Request) (RunID, error) {
+	return e.replayed(ctx, p, req)
+}
+
 // replayed gives the run that the request's idempotency key made before: a request
 // that is sent again gets its answer even where the inventory, a lease or a drain would refuse it now.
 func (e *Executor) replayed(ctx context.Context, p Principal, req Request) (known RunID, err error) {

@@ -99,6 +99,10 @@ func (h *hosts) act(p *proc, host, script string) {
 	var what string
 	_, _ = fmt.Sscan(script, &ms, &code, &what)
 	h.trace = append(h.trace, "+"+host+" "+what)
+	if h.broken[host+" "+what] > 0 {
+		h.broken[host+" "+what]--
+		code = 5
+	}
 	p.kill = func() {}
 	time.AfterFunc(time.Duration(ms)*time.Millisecond, func() {
 		h.mu.Lock()
@@ -440,6 +444,19 @@ func TestNestedPlan(t *testing.T) {
 	}
 	if got := l.wait(p); got.Verdict != executor.Passed || got.Outputs["said"] != "hi you" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// fail_fast ends the other cells; the step's verdict is that of the cell that did not pass.
+func TestFailFast(t *testing.T) {
+	l := newLab(t)
+	got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, matrix: {do: [hang, exit 3, hang], fail_fast: true}, with: {do: '${{ matrix.do }}'}}\n"+
+		"  z: {uses: work.do, on: d, matrix: {do: [exit 4, say never], fail_fast: true, max_parallel: 1}, with: {do: '${{ matrix.do }}'}}\n", nil))
+	if got.Verdict != executor.Failed || verdicts(got) != "a=failed z=failed" || strings.Contains(strings.Join(l.hosts.log, "\n"), "never") {
+		t.Errorf("%s %s: %s; %v", got.Verdict, verdicts(got), reasons(got), l.hosts.log)
+	}
+	if cells := got.Steps[1].Cells; cells[0].Verdict != executor.Failed || cells[1].Verdict != executor.Cancelled {
+		t.Errorf("%+v", cells)
 	}
 }
 

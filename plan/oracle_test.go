@@ -22,6 +22,9 @@ type drawn struct {
 	allow   bool
 	cells   int // 0: no matrix
 	codes   map[string]int
+	retry   int            // further attempts of a host that failed
+	flaky   map[string]int // starts that fail on a host before one that does not
+	fast    bool           // the matrix: fail_fast, one cell after the other
 }
 
 var rolesOf = map[string][]string{"b": {"b1"}, "d": {"d1", "d2", "d3"}}
@@ -29,7 +32,7 @@ var rolesOf = map[string][]string{"b": {"b1"}, "d": {"d1", "d2", "d3"}}
 // drawSteps draws a graph: every step needs some of those before it, so chains, fans and diamonds all come.
 func drawSteps(t *rapid.T, prefix string, n int) (all []drawn) {
 	for i := range n {
-		s := drawn{name: fmt.Sprintf("%s%d", prefix, i), role: rapid.SampledFrom([]string{"b", "d"}).Draw(t, "role"), codes: map[string]int{}}
+		s := drawn{name: fmt.Sprintf("%s%d", prefix, i), role: rapid.SampledFrom([]string{"b", "d"}).Draw(t, "role"), codes: map[string]int{}, flaky: map[string]int{}}
 		for _, before := range all {
 			if rapid.IntRange(0, 2).Draw(t, "edge") == 0 {
 				s.needs = append(s.needs, before.name)
@@ -48,6 +51,13 @@ func drawSteps(t *rapid.T, prefix string, n int) (all []drawn) {
 		for _, h := range rolesOf[s.role] {
 			s.codes[h] = rapid.SampledFrom([]int{0, 0, 0, 0, 5}).Draw(t, "code")
 		}
+		s.retry = rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "retry")
+		s.fast = s.cells > 0 && rapid.Bool().Draw(t, "fail_fast")
+		for _, h := range rolesOf[s.role] {
+			if s.cells == 0 {
+				s.flaky[h] = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "flaky")
+			}
+		}
 		all = append(all, s)
 	}
 	return all
@@ -60,7 +70,14 @@ func (s drawn) yaml() string {
 		fmt.Fprintf(&b, ", when: %q", s.when)
 	}
 	if s.cells > 0 {
-		b.WriteString(", matrix: {n: [1, 2]}")
+		b.WriteString(", matrix: {n: [1, 2]")
+		if s.fast {
+			b.WriteString(", fail_fast: true, max_parallel: 1")
+		}
+		b.WriteString("}")
+	}
+	if s.retry > 0 {
+		fmt.Fprintf(&b, ", retry: {limit: %d, on: [failed]}", s.retry)
 	}
 	code := "${{ {"
 	for _, h := range rolesOf[s.role] {
@@ -68,6 +85,17 @@ func (s drawn) yaml() string {
 	}
 	fmt.Fprintf(&b, ", with: {do: \"act ${{ host.name == 'd1' ? 7 : 1 }} %s}[host.name] }} %s\"}}\n", strings.TrimSuffix(code, ", "), s.name)
 	return b.String()
+}
+
+// on works out how the step ends on a host where it runs, and how often its command starts there in a cell.
+func (s drawn) on(host string) (v executor.Verdict, starts int) {
+	switch {
+	case s.codes[host] != 0:
+		return executor.Failed, s.retry + 1
+	case s.flaky[host] > s.retry:
+		return executor.Failed, s.retry + 1
+	}
+	return executor.Passed, s.flaky[host] + 1
 }
 
 // oracle works out how the steps end, one after the other, in the plainest way.
@@ -129,9 +157,7 @@ func (o *oracle) end(s drawn) {
 	for _, h := range rolesOf[s.role] {
 		v := executor.Skipped
 		if o.runs(s, h) {
-			if v = executor.Passed; s.codes[h] != 0 {
-				v = executor.Failed
-			}
+			v, _ = s.on(h)
 		}
 		o.onHost[s.name][h] = v
 		o.whole[s.name] = executor.Worst(o.whole[s.name], v)
@@ -168,6 +194,13 @@ func TestOracle(t *testing.T) {
 			}
 		}
 		l := newLab(t)
+		for _, g := range groups {
+			for _, s := range g {
+				for h, n := range s.flaky {
+					l.hosts.broken[h+" "+s.name] = n
+				}
+			}
+		}
 		got := l.wait(l.submit(text, nil))
 		o := &oracle{of: map[string]drawn{}, onHost: map[string]map[string]executor.Verdict{}, whole: map[string]executor.Verdict{}}
 		for _, s := range groups["steps"] {
@@ -199,7 +232,8 @@ func TestOracle(t *testing.T) {
 				if o.onHost[s.name][h] == executor.Skipped {
 					continue
 				}
-				starts += max(1, s.cells)
+				_, n := s.on(h)
+				starts += n * s.ran(o.onHost[s.name], h)
 				o.order(r, l.hosts.trace, s, h)
 			}
 		}
@@ -211,6 +245,21 @@ func TestOracle(t *testing.T) {
 			r.Logf("%s\n%s", text, strings.Join(l.hosts.trace, "\n"))
 		}
 	})
+}
+
+// ran is how many cells of the step start on a host, of hosts that end so. With fail_fast a failure in the first cell keeps
+// the second from starting: on every host, or on that host alone where each goes its own way.
+func (s drawn) ran(ends map[string]executor.Verdict, host string) int {
+	failed := ends[host] == executor.Failed
+	if !s.perHost {
+		for _, v := range ends {
+			failed = failed || v == executor.Failed
+		}
+	}
+	if s.fast && failed {
+		return 1
+	}
+	return max(1, s.cells)
 }
 
 // order: the first start of the step on the host comes after the last end of all that it needs.

@@ -151,8 +151,10 @@ func (x *stepWalk) submit(ctx context.Context, c cell, hosts []*inventory.Host, 
 	if err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil && !x.begun() { // what was begun before a restart is met again, and cancelled by follow
-		return nil, context.Cause(ctx)
+	if ctx.Err() != nil { // what was begun before a restart is met again, and cancelled by follow; nothing else begins now
+		if known, err := x.w.e.cfg.Executor.Begun(context.Background(), x.w.r.Principal, req); err != nil || known == "" {
+			return nil, errors.Join(err, context.Cause(ctx))
+		}
 	}
 	run, err := x.w.e.cfg.Executor.Submit(context.Background(), x.w.principal(), req)
 	if err != nil {
@@ -160,18 +162,6 @@ func (x *stepWalk) submit(ctx context.Context, c cell, hosts []*inventory.Host, 
 	}
 	x.note(c.key, run.ID)
 	return x.follow(ctx, run)
-}
-
-// begun reports whether any run of the step is on record.
-func (x *stepWalk) begun() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, c := range x.state.Cells {
-		if len(c.Runs) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (x *stepWalk) request(c cell, hosts []*inventory.Host, attempt int) (executor.Request, error) {

@@ -28,6 +28,7 @@ type stepWalk struct {
 	order   []string                                  // cells in their order
 	did     map[string]did                            // by cell NUL host, how it came to its result
 	outputs any                                       // of a nested plan
+	fast    bool                                      // a cell did not pass, and the others were cancelled for it (fail_fast)
 	hosts   map[string]*hostWalk
 }
 
@@ -296,7 +297,10 @@ func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
 	for _, c := range cells {
 		p.Go(func() {
 			v := x.runCell(ctx, c)
-			if v != executor.Passed && v != executor.Skipped && x.s.Matrix != nil && x.s.Matrix.FailFast {
+			if v != executor.Passed && v != executor.Skipped && x.s.Matrix != nil && x.s.Matrix.FailFast && ctx.Err() == nil {
+				x.mu.Lock()
+				x.fast = true
+				x.mu.Unlock()
 				fail(&stopped{executor.Cancelled, "another cell did not pass (fail_fast)"})
 			}
 		})
@@ -346,7 +350,9 @@ func (x *stepWalk) hostOver(host string, v executor.Verdict, all bool) {
 	h := x.onHost(host)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	h.verdict = executor.Worst(h.verdict, v)
+	if h.verdict == "" || !x.fast || v != executor.Cancelled {
+		h.verdict = executor.Worst(h.verdict, v)
+	}
 	if h.left--; h.left <= 0 || all {
 		select {
 		case <-h.over:
@@ -379,7 +385,9 @@ func (x *stepWalk) conclude(ctx context.Context) {
 	worst, reason := executor.Verdict(""), ""
 	x.mu.Lock()
 	for i := range x.state.Cells {
-		worst = executor.Worst(worst, x.state.Cells[i].Verdict)
+		if v := x.state.Cells[i].Verdict; !x.fast || v != executor.Cancelled { // those that fail_fast ended say nothing
+			worst = executor.Worst(worst, v)
+		}
 	}
 	for _, byHost := range x.results {
 		for _, r := range byHost {
