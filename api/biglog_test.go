@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -283,4 +285,48 @@ type quietHost struct{ executor.Conn }
 
 func (quietHost) Run(_ context.Context, _ executor.DurableCommand, _ executor.Offsets, _ bool, s executor.Sink) (executor.End, error) {
 	return executor.End{Kind: executor.EndExit}, s.Started(executor.Started{})
+}
+
+// The record of who did what is paged and sorted as every list is.
+func TestAuditPages(t *testing.T) {
+	b := newBigLog(t, 1)
+	c, err := api.NewClient(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 4 {
+		if _, err := c.Submit(t.Context(), shell("red1", "true")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, _, err := c.Audit(t.Context(), executor.AuditFilter{})
+	if err != nil || len(whole) < 5 {
+		t.Fatal(whole, err)
+	}
+	for _, newest := range []bool{false, true} {
+		var all []executor.AuditEntry
+		for f := (executor.AuditFilter{Limit: 2, Newest: newest}); ; {
+			page, next, err := c.Audit(t.Context(), f)
+			if err != nil || len(page) > 2 {
+				t.Fatal(page, err)
+			}
+			all = append(all, page...)
+			if next == 0 {
+				break
+			}
+			if f.After = next; newest {
+				f.After, f.Before = 0, next
+			}
+		}
+		if newest {
+			slices.Reverse(all)
+		}
+		if !reflect.DeepEqual(all, whole) {
+			t.Errorf("newest first %v: %v, want %v", newest, all, whole)
+		}
+	}
+	if _, _, err := c.Audit(t.Context(), executor.AuditFilter{Before: 1, Newest: true}); err != nil {
+		t.Error(err)
+	}
 }

@@ -55,10 +55,10 @@ func (c *Client) ReleaseLease(ctx context.Context, id, reason string) error {
 
 func leasePath(id string) string { return "/v2.1/leases/" + url.PathEscape(id) }
 
-// AuditPage is a page of the audit record, oldest first.
+// AuditPage is a page of the audit record.
 type AuditPage struct {
 	Entries []executor.AuditEntry `json:"entries"`
-	Next    uint64                `json:"next,omitempty" doc:"after of the next page; absent on the last one"`
+	Next    string                `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
 }
 
 // AuditProof is what a walk over the whole audit record found.
@@ -81,14 +81,19 @@ func (c *Client) Audit(ctx context.Context, f executor.AuditFilter) (entries []e
 			q.Set(name, at.Format(time.RFC3339Nano))
 		}
 	}
-	for name, n := range map[string]uint64{"after": f.After, "limit": uint64(max(f.Limit, 0))} {
+	for name, n := range map[string]uint64{"after": f.After, "limit": uint64(max(f.Limit, 0)), "marker": f.Before} {
 		if n > 0 {
 			q.Set(name, strconv.FormatUint(n, 10))
 		}
 	}
+	if f.Newest {
+		q.Set("sort", "-time")
+	}
 	var page AuditPage
-	err = c.get(ctx, "/v2.1/audit", q, &page)
-	return page.Entries, page.Next, err
+	if err = c.get(ctx, "/v2.1/audit", q, &page); err == nil && page.Next != "" {
+		next, err = strconv.ParseUint(page.Next, 10, 64)
+	}
+	return page.Entries, next, err
 }
 
 // VerifyAudit has the controller check the whole audit record.

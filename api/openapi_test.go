@@ -358,6 +358,7 @@ func TestLists(t *testing.T) {
 	}{
 		{"/v2.1/runs", "runs", "created", "created", 3}, {"/v2.1/hosts", "hosts", "name", "name", 3}, {"/v2.1/hosts", "hosts", "id", "id", 3}, {"/v2.1/hosts", "hosts", "address", "address", 3},
 		{"/v2.1/groups", "groups", "name", "name", 2}, {"/v2.1/tokens", "tokens", "name", "name", 3}, {"/v2.1/leases", "leases", "expires", "expires", 1}, {"/v2.1/plugins", "plugins", "name", "name", 1},
+		{"/v2.1/secrets", "secrets", "name", "name", 1}, {"/v2.1/queue", "queue", "since", "since", 0},
 	} {
 		for _, down := range []string{"", "-"} {
 			var keys []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -138,24 +139,47 @@ type auditIn struct {
 	Since   since  `query:"since"`
 	Until   since  `query:"until"`
 	After   uint64 `query:"after" doc:"only entries with a greater seq"`
+	Sort    string `query:"sort" enum:"time,-time" doc:"time, the default: the oldest first; -time: the newest first"`
 	Limit   int    `query:"limit" minimum:"0" maximum:"10000" doc:"at most so many; 0 is 100"`
+	Marker  string `query:"marker" pattern:"^[0-9]{0,20}$" doc:"next of the page before"`
+}
+
+// filter is what the executor is asked for: a marker is the seq of the last entry of the page before.
+func (in *auditIn) filter() (executor.AuditFilter, error) {
+	f := executor.AuditFilter{Who: in.Who, Action: in.Action, Host: in.Host, Object: in.Object, Outcome: in.Outcome, Request: in.Request,
+		Since: in.Since.Time, Until: in.Until.Time, After: in.After, Newest: in.Sort == "-time", Limit: in.Limit}
+	if in.Marker == "" {
+		return f, nil
+	}
+	seq, err := strconv.ParseUint(in.Marker, 10, 64)
+	switch {
+	case err != nil || seq == 0:
+		return f, badField("query.marker", "no page begins there: use the next of the page before")
+	case f.Newest:
+		f.Before = seq
+	default:
+		f.After = max(f.After, seq)
+	}
+	return f, nil
 }
 
 func (s *Server) auditRoutes() {
 	tags := []string{"audit"}
 	type auditOut struct{ Body AuditPage }
 	route(s, huma.Operation{OperationID: "listAudit", Method: http.MethodGet, Path: "/v2.1/audit", Summary: "Who did what, when, from where", Tags: tags,
-		Description: "Oldest first. Page with `after` as long as `next` is there. For admins."},
+		Description: "Oldest first, unless `sort` is `-time`. Page with `marker` as long as `next` is there. For admins."},
 		func(ctx context.Context, r *request, in *auditIn) (*auditOut, error) {
-			all, more, err := s.cfg.Executor.Audit(ctx, r.principal, executor.AuditFilter{
-				Who: in.Who, Action: in.Action, Host: in.Host, Object: in.Object, Outcome: in.Outcome, Request: in.Request,
-				Since: in.Since.Time, Until: in.Until.Time, After: in.After, Limit: in.Limit})
+			f, err := in.filter()
+			if err != nil {
+				return nil, err
+			}
+			all, more, err := s.cfg.Executor.Audit(ctx, r.principal, f)
 			if err != nil {
 				return nil, err
 			}
 			out := &auditOut{AuditPage{Entries: list(all)}}
 			if more {
-				out.Body.Next = all[len(all)-1].Seq
+				out.Body.Next = strconv.FormatUint(all[len(all)-1].Seq, 10)
 			}
 			return out, nil
 		})

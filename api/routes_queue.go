@@ -18,13 +18,22 @@ type QueuePage struct {
 
 func (s *Server) queueRoutes() {
 	type queueOut struct{ Body QueuePage }
-	route(s, huma.Operation{OperationID: "listQueue", Method: http.MethodGet, Path: "/v2.1/queue", Summary: "Runs and leases that wait for hosts, in the order of their turn, and why", Tags: []string{"leases"}},
-		func(ctx context.Context, r *request, in *struct{ Page }) (*queueOut, error) {
+	queueOrder := order[executor.Waiting]{
+		"since":    func(a, b executor.Waiting) int { return a.Since.Compare(b.Since) },
+		"host":     by(func(w executor.Waiting) string { return w.Host }),
+		"by":       by(func(w executor.Waiting) string { return w.By }),
+		"priority": by(func(w executor.Waiting) int { return w.Priority }),
+	}
+	route(s, sortable(huma.Operation{OperationID: "listQueue", Method: http.MethodGet, Path: "/v2.1/queue", Summary: "Runs and leases that wait for hosts, in the order of their turn, and why", Tags: []string{"leases"}}, queueOrder),
+		func(ctx context.Context, r *request, in *struct {
+			Sort
+			Page
+		}) (*queueOut, error) {
 			all, err := s.cfg.Executor.Queue(ctx, r.principal)
 			if err != nil {
 				return nil, err
 			}
-			some, next, err := cut(all, in.Page, func(w executor.Waiting) string { return string(w.Run) + w.Lease + "@" + w.Host })
+			some, next, err := sortedPage(all, queueOrder, in.Sort, in.Page, func(w executor.Waiting) string { return string(w.Run) + w.Lease + "@" + w.Host })
 			return &queueOut{QueuePage{Queue: list(some), Next: next}}, err
 		})
 }

@@ -29,14 +29,22 @@ type setSecretIn struct {
 func (s *Server) secretRoutes() {
 	tags := []string{"secrets"}
 	type pageOut struct{ Body SecretPage }
-	route(s, huma.Operation{OperationID: "listSecrets", Method: http.MethodGet, Path: "/v2.1/secrets", Summary: "Named secrets, never their values", Tags: tags,
-		Description: "Those that the asker may name in its runs, as `{\"secret\": \"secret:NAME\"}`.", Errors: []int{409}},
-		func(ctx context.Context, r *request, in *struct{ Page }) (*pageOut, error) {
+	secretOrder := order[executor.Secret]{
+		"name":    by(func(s executor.Secret) string { return s.Name }),
+		"changed": func(a, b executor.Secret) int { return a.Changed.Compare(b.Changed) },
+		"by":      by(func(s executor.Secret) string { return s.By }),
+	}
+	route(s, sortable(huma.Operation{OperationID: "listSecrets", Method: http.MethodGet, Path: "/v2.1/secrets", Summary: "Named secrets, never their values", Tags: tags,
+		Description: "Those that the asker may name in its runs, as `{\"secret\": \"secret:NAME\"}`.", Errors: []int{409}}, secretOrder),
+		func(ctx context.Context, r *request, in *struct {
+			Sort
+			Page
+		}) (*pageOut, error) {
 			all, err := s.cfg.Executor.Secrets(ctx, r.principal)
 			if err != nil {
 				return nil, err
 			}
-			some, next, err := cut(all, in.Page, func(s executor.Secret) string { return s.Name })
+			some, next, err := sortedPage(all, secretOrder, in.Sort, in.Page, func(s executor.Secret) string { return s.Name })
 			return &pageOut{SecretPage{Secrets: some, Next: next}}, err
 		})
 	type secretOut struct{ Body executor.Secret }

@@ -18,7 +18,7 @@ type Plans interface {
 	Check(p executor.Principal, s plan.Submission) (*plan.Plan, error)
 	Submit(ctx context.Context, p executor.Principal, s plan.Submission) (*plan.TestPlan, error)
 	TestPlan(ctx context.Context, p executor.Principal, id string) (*plan.TestPlan, error)
-	TestPlans(ctx context.Context, p executor.Principal, name string, limit int, marker string) (all []plan.TestPlan, next string, err error)
+	TestPlans(ctx context.Context, p executor.Principal, name string, oldest bool, limit int, marker string) (all []plan.TestPlan, next string, err error)
 	Cancel(ctx context.Context, p executor.Principal, id, reason string) (*plan.TestPlan, error)
 	Resume(ctx context.Context, p executor.Principal, id string) (*plan.TestPlan, error)
 	Results(ctx context.Context, p executor.Principal, id string, output bool) (*plan.Results, error)
@@ -153,7 +153,7 @@ func (s *Server) checkTestplan(_ context.Context, r *request, in *checkTestplanI
 	return out, nil
 }
 
-// TestplanPage is a page of test plans, newest first.
+// TestplanPage is a page of test plans.
 type TestplanPage struct {
 	Testplans []plan.TestPlan `json:"testplans"`
 	Next      string          `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
@@ -162,12 +162,13 @@ type TestplanPage struct {
 type listTestplansIn struct {
 	Page
 	Name string `query:"name" maxLength:"200" doc:"only those of the plan of this name which are no part of another"`
+	Sort string `query:"sort" enum:"created,-created" doc:"created: the oldest first; -created, the default: the newest first"`
 }
 
 type listTestplansOut struct{ Body TestplanPage }
 
 func (s *Server) listTestplans(ctx context.Context, r *request, in *listTestplansIn) (*listTestplansOut, error) {
-	all, next, err := s.cfg.Plans.TestPlans(ctx, r.principal, in.Name, in.Limit, in.Marker)
+	all, next, err := s.cfg.Plans.TestPlans(ctx, r.principal, in.Name, in.Sort == "created", in.Limit, in.Marker)
 	for i := range all {
 		all[i].Steps = list(all[i].Steps)
 	}

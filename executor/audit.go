@@ -88,6 +88,8 @@ type AuditFilter struct {
 	Outcome, Request          string
 	Since, Until              time.Time // from, and before
 	After                     uint64    // entries with a greater Seq
+	Before                    uint64    // entries with a smaller Seq; 0 is no bound
+	Newest                    bool      // the newest first; else the oldest
 	Limit                     int       // 0 is 100, at most 10,000
 }
 
@@ -97,7 +99,7 @@ func (f AuditFilter) fits(a AuditEntry) bool {
 		(f.Host == "" || slices.Contains(a.Hosts, f.Host)) && !a.Time.Before(f.Since) && (f.Until.IsZero() || a.Time.Before(f.Until))
 }
 
-// Audit lists entries, oldest first, and reports whether there are more after the
+// Audit lists entries, oldest first unless f says otherwise, and reports whether there are more after the
 // last. An admin of some groups reads what was done with its own token and what was done on
 // hosts that it all sees.
 func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entries []AuditEntry, more bool, err error) {
@@ -110,7 +112,10 @@ func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entri
 	}
 	sees := e.seesAll(p)
 	entries = []AuditEntry{}
-	err = e.walkAudit(ctx, f.After+1, func(a AuditEntry, _ []byte) error {
+	take := func(a AuditEntry, _ []byte) error {
+		if f.over(a.Seq) {
+			return errEnough
+		}
 		if !f.fits(a) || p.Groups != nil && (a.Who != p.Name || a.Token != p.Token) && (len(a.Hosts) == 0 || !sees(a.Hosts)) {
 			return nil
 		}
@@ -119,8 +124,55 @@ func (e *Executor) Audit(ctx context.Context, p Principal, f AuditFilter) (entri
 		}
 		entries = append(entries, a)
 		return nil
-	}, nil)
+	}
+	if f.Newest {
+		err = e.walkAuditBack(ctx, f.Before, take)
+	} else {
+		err = e.walkAudit(ctx, f.After+1, take, nil)
+	}
 	return entries, more, err
+}
+
+// over reports whether a walk in the filter's direction has gone past what it selects.
+func (f AuditFilter) over(seq uint64) bool {
+	if f.Newest {
+		return seq <= f.After
+	}
+	return f.Before > 0 && seq >= f.Before
+}
+
+// walkAuditBack calls fn for the entries before a number, the newest first; 0 is from the end.
+func (e *Executor) walkAuditBack(ctx context.Context, before uint64, fn func(a AuditEntry, raw []byte) error) error {
+	from := ""
+	if before > 0 {
+		from = auditKey(before - 1)
+	}
+	for done := before == 1; !done; {
+		var page [][]byte
+		err := e.view(ctx, func(tx Tx) error {
+			page, done = nil, true
+			return tx.Range(tableAudit, from, true, func(key string, raw []byte) bool {
+				if len(page) == auditPage {
+					from, done = key, false
+					return false
+				}
+				page = append(page, bytes.Clone(raw))
+				return true
+			})
+		})
+		for _, raw := range page {
+			if err == nil {
+				err = auditLine(raw, fn)
+			}
+		}
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var errEnough = errors.New("enough")

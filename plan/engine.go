@@ -310,9 +310,9 @@ func (e *Engine) find(tx executor.Tx, p executor.Principal, id string) (record, 
 	return found[0], nil
 }
 
-// TestPlans gives a page of test plans, newest first, and the marker of the next page, "" at the end. With
+// TestPlans gives a page of test plans, newest first or oldest first, and the marker of the next page, "" at the end. With
 // a name only those of that name which are no part of another. limit is 50 when it is not from 1 to 1000.
-func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name string, limit int, marker string) (all []TestPlan, next string, err error) {
+func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name string, oldest bool, limit int, marker string) (all []TestPlan, next string, err error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 50
 	}
@@ -321,7 +321,7 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name strin
 	}
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		all, next = []TestPlan{}, ""
-		return e.newest(tx, p, name, marker, func(place string, r record) bool {
+		return e.walkPlans(tx, p, name, oldest, marker, func(place string, r record) bool {
 			if len(all) == limit {
 				next = place
 				return false
@@ -338,15 +338,20 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name strin
 
 // newest calls fn for the test plans that the principal sees, newest first from the place on, while it gives true.
 func (e *Engine) newest(tx executor.Tx, p executor.Principal, name, place string, fn func(place string, r record) bool) error {
+	return e.walkPlans(tx, p, name, false, place, fn)
+}
+
+// walkPlans is newest in either direction.
+func (e *Engine) walkPlans(tx executor.Tx, p executor.Principal, name string, oldest bool, place string, fn func(place string, r record) bool) error {
 	table, prefix, from := tableOrder, "", place
 	if name != "" {
 		table, prefix = tableNames, name+"\x00"
-		if from = prefix + place; place == "" {
+		if from = prefix + place; place == "" && !oldest {
 			from = prefix + "g" // after every hexadecimal digit
 		}
 	}
 	var failed error
-	err := tx.Range(table, from, true, func(key string, id []byte) bool {
+	err := tx.Range(table, from, !oldest, func(key string, id []byte) bool {
 		at, within := strings.CutPrefix(key, prefix)
 		if !within {
 			return false

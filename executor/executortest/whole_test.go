@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sourcegraph/conc/pool"
+
 	"tfw/executor"
 	"tfw/executor/executortest"
 )
@@ -168,12 +170,17 @@ func TestManyRunsAtOnce(t *testing.T) {
 	d := startDaemon(t, lab)
 	begun := time.Now()
 	ids := make([]executor.RunID, runs)
+	clients := pool.New().WithMaxGoroutines(20)
 	for i := range ids {
-		var err error
-		if ids[i], err = d.submit(t.Context(), fmt.Sprint("run ", i), shell("all", fmt.Sprintf("echo run %d; echo warn >&2", i))); err != nil {
-			t.Fatal(err)
-		}
+		clients.Go(func() {
+			var err error
+			if ids[i], err = d.submit(t.Context(), fmt.Sprint("run ", i), shell("all", fmt.Sprintf("echo run %d; echo warn >&2", i))); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	clients.Wait()
+	t.Logf("submitted after %v", time.Since(begun).Round(time.Millisecond))
 	for _, state := range []string{"queued", "running", "queued"} {
 		untilNone(t, d, state)
 	}
