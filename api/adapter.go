@@ -26,6 +26,9 @@ func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	path := strings.NewReplacer("{", ":", "}", "").Replace(op.Path)
 	serve := func(c *fiber.Ctx) error {
 		r := requestOf(c)
+		if err := checkQuery(string(c.Request().URI().QueryString())); err != nil {
+			return err
+		}
 		handler(&humaContext{op: op, c: c, r: r, ctx: context.WithValue(r.ctx, requestKey{}, r)})
 		return nil
 	}

@@ -159,6 +159,10 @@ func TestHostileHTTP(t *testing.T) {
 		{"an unknown query", "GET /v2.1/hosts?tarjet=dut1 HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"a wrong query", "GET /v2.1/runs?limit=many HTTP/1.1\r\n" + h + "\r\n", 400},
 		{"a marker of nothing", "GET /v2.1/hosts?marker=zz HTTP/1.1\r\n" + h + "\r\n", 400},
+		{"a query twice", "GET /v2.1/runs?limit=1&limit=2 HTTP/1.1\r\n" + h + "\r\n", 400},
+		{"a query of no UTF-8", "GET /v2.1/runs?host=%ff HTTP/1.1\r\n" + h + "\r\n", 400},
+		{"a query that cannot be read", "GET /v2.1/runs?%zz=1 HTTP/1.1\r\n" + h + "\r\n", 400},
+		{"a number beyond all", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Type: application/json\r\n" + length(`{"priority":1e999}`) + "\r\n" + `{"priority":1e999}`, 400},
 		{"a body on a GET", "GET /v2.1/hosts HTTP/1.1\r\n" + h + "Content-Length: 3\r\n\r\nabc", 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,7 +171,12 @@ func TestHostileHTTP(t *testing.T) {
 				t.Fatalf("%d, want %d: %s", a.status, c.status, a.body)
 			}
 			if a.status >= 400 {
-				a.problem(t)
+				p := a.problem(t)
+				if strings.Contains(c.name, "query") || strings.Contains(c.name, "marker") {
+					if len(p.Errors) != 1 || !strings.HasPrefix(p.Errors[0].Location, "query") {
+						t.Errorf("does not name the field: %+v", p)
+					}
+				}
 			}
 		})
 	}

@@ -105,6 +105,8 @@ func wordJSONError(data []byte, err error) error {
 		return fmt.Errorf("is not JSON: it ends too early (%s)", place(data, int64(len(data))))
 	case errors.As(err, &syntax):
 		return fmt.Errorf("is not JSON: %w (%s)", err, place(data, syntax.Offset))
+	case errors.As(err, &kind) && kind.Field == "": // huma's first look, without a type
+		return fmt.Errorf("holds a %s that cannot be kept: is it too large? (%s)", strings.SplitN(kind.Value, " ", 2)[0], place(data, kind.Offset))
 	case errors.As(err, &kind):
 		return fmt.Errorf("%s: got %s, want %s (%s)", kind.Field, strings.SplitN(kind.Value, " ", 2)[0], kind.Type, place(data, kind.Offset))
 	}

@@ -3,8 +3,11 @@ package api
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -108,7 +111,7 @@ func cut[T any](all []T, p Page, key func(T) string) (items []T, next string, er
 			}
 		}
 		if begin < 0 {
-			return nil, "", fmt.Errorf("%w: marker: no such item any more: list again from the beginning", executor.ErrBadRequest)
+			return nil, "", fmt.Errorf("marker %q: %w", shorten(p.Marker), executor.ErrBadMarker)
 		}
 	}
 	limit := p.Limit
@@ -121,4 +124,25 @@ func cut[T any](all []T, p Page, key func(T) string) (items []T, next string, er
 		next = key(items[len(items)-1])
 	}
 	return list(items), next, nil
+}
+
+// checkQuery refuses what would be taken for something else than was meant: a
+// parameter that is given twice, of which only one would count, and text that cannot be read.
+func checkQuery(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	all, err := url.ParseQuery(raw)
+	if err != nil {
+		return badField("query", "cannot be read: %v", err)
+	}
+	for name, values := range all {
+		if !utf8.ValidString(name + values[0]) {
+			return badField("query."+strings.ToValidUTF8(shorten(name), "?"), "is not UTF-8")
+		}
+		if len(values) > 1 {
+			return badField("query."+shorten(name), "is given %d times", len(values))
+		}
+	}
+	return nil
 }

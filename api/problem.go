@@ -126,6 +126,9 @@ func problemOf(err error) (p *Problem, ok bool) {
 		if errors.Is(err, row.err) {
 			p = newProblem(row.status, row.code, err.Error())
 			p.Errors = parameterErrors(err, nil)
+			if errors.Is(err, executor.ErrBadMarker) {
+				p.Errors = append(p.Errors, ProblemError{Location: "query.marker", Message: "no page begins there"})
+			}
 			return p, true
 		}
 	}

@@ -46,6 +46,7 @@ type Executor struct {
 	clock *clock
 	slots slots // one for each run that may be under way
 
+	noting   sync.Map // ids of tokens whose use is just being noted
 	mu       sync.Mutex
 	active   map[RunID]*active
 	draining bool

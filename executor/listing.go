@@ -35,7 +35,7 @@ func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*
 		limit = 50
 	}
 	if f.Marker != "" && !isMarker(f.Marker) {
-		return nil, "", fmt.Errorf("marker %q: %w (use the next of the page before)", f.Marker, ErrBadRequest)
+		return nil, "", fmt.Errorf("marker %q: %w", f.Marker, ErrBadMarker)
 	}
 	if h, ok := e.cfg.Inventory().Host(f.Host); f.Host != "" && p.Groups != nil && !(ok && p.Sees(h)) {
 		return nil, "", nil // before looking: how long that takes would tell of a host that is not there for them
@@ -166,6 +166,9 @@ func brief(run *Run) {
 		run.Parameters = nil
 	}
 }
+
+// ErrBadMarker means that no page of a list begins where it was asked for. It is an [ErrBadRequest].
+var ErrBadMarker = fmt.Errorf("%w: no page begins there: use the next of the page before, or list again from the beginning", ErrBadRequest)
 
 func isMarker(text string) bool {
 	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""

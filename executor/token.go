@@ -243,6 +243,10 @@ func (e *Executor) used(ctx context.Context, t tokenRecord) {
 	if e.now().Sub(t.LastUsed).Abs() < time.Minute {
 		return
 	}
+	if _, noting := e.noting.LoadOrStore(t.ID, true); noting { // under load a write takes a while: one request waits for it, not all
+		return
+	}
+	defer e.noting.Delete(t.ID)
 	err := e.store.Update(ctx, func(tx Tx) error {
 		var now tokenRecord
 		if ok, err := get(tx, tableTokens, t.ID, &now); err != nil || !ok {

@@ -317,7 +317,7 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name strin
 		limit = 50
 	}
 	if _, wrong := strconv.ParseUint(marker, 16, 64); marker != "" && wrong != nil {
-		return nil, "", fmt.Errorf("%w: marker: no page begins there (leave it out for the first one)", executor.ErrBadRequest)
+		return nil, "", fmt.Errorf("marker %q: %w", marker, executor.ErrBadMarker)
 	}
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		all, next = []TestPlan{}, ""

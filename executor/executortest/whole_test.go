@@ -38,7 +38,12 @@ var sshLines = map[string]string{
 
 func openSSHLab(t *testing.T, hosts int) *executortest.Lab {
 	t.Helper()
-	lab, err := executortest.NewLab(t.Context(), executortest.LabOptions{Hosts: hosts, OpenSSH: true})
+	return labOf(t, executortest.LabOptions{Hosts: hosts, OpenSSH: true})
+}
+
+func labOf(t *testing.T, opt executortest.LabOptions) *executortest.Lab {
+	t.Helper()
+	lab, err := executortest.NewLab(t.Context(), opt)
 	if err != nil {
 		t.Skipf("no OpenSSH here: %v", err)
 	}
@@ -166,7 +171,7 @@ func TestManyRunsAtOnce(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("LOAD")); err == nil {
 		hosts, runs = 100, n
 	}
-	lab := openSSHLab(t, hosts)
+	lab := labOf(t, executortest.LabOptions{Hosts: hosts, OpenSSH: true, Background: true})
 	d := startDaemon(t, lab)
 	begun := time.Now()
 	ids := make([]executor.RunID, runs)
