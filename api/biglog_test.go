@@ -296,7 +296,11 @@ func TestAuditPages(t *testing.T) {
 	}
 	defer c.Close()
 	for range 4 {
-		if _, err := c.Submit(t.Context(), shell("red1", "true")); err != nil {
+		run, err := c.Submit(t.Context(), shell("red1", "true"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Wait(t.Context(), string(run.ID)); err != nil { // its end is on record too
 			t.Fatal(err)
 		}
 	}
