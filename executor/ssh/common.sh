@@ -1,7 +1,8 @@
 # What every script of ours begins with.  t_r the byte 0x1E  t_n nonce of this exec: output can never be taken for control.
 t_say() { echo "${t_r}TFW1 $t_n $*"; }
-# t_e: the end record, if there is one. t_G: who enrolled last as the guard.
-t_rec() { t_e='' t_G=''; while read -r t_l; do case $t_l in 'exit1 '*' .') t_e=$t_l ;; 'guard1 '*' .') t_G=$t_l ;; esac; done <"$t_f+run"; [ "$t_e" ]; } 2>/dev/null
+# t_e: the end record, if there is one. t_G: who enrolled last as the guard. t_own: the command's process group, where it has one of its own.
+t_rec() { t_e='' t_G='' t_own=''; while read -r t_l; do case $t_l in 'exit1 '*' .') t_e=$t_l ;; 'guard1 '*' .') t_G=$t_l ;;
+  'claim1 '*' - '*' .') t_own=- ;; 'pid1 '*' .') [ "$t_own" ] && { t_own=${t_l#pid1 }; t_own=${t_own%% *}; } ;; esac; done <"$t_f+run"; [ "$t_e" ]; } 2>/dev/null
 # t_z, t_y: bytes of out and err. By ls, since wc of busybox reads the files whole; err sorts before out.
 t_size() { set -- $(ls -ln "$t_f+err" "$t_f+out" 2>/dev/null); t_z=${14-} t_y=${5-}; [ "$t_z" ]; }
 # Sleeps until one of the files $3... grows or the process $2 is gone; $1 is how long that may go unseen. GNU tail waits without a fork

@@ -8,6 +8,9 @@
 t_who() { grep -lzxF "TFW_RUN=$t_i" /proc/[0-9]*/environ; }
 # Whom t_a names carries the mark. Looked for twice, since one that just becomes another program shows no environment for a moment.
 t_any() { t_a=$(t_who); [ "$t_a" ] || { sleep 0.1 || sleep 1; t_a=$(t_who); }; t_a=${t_a#/proc/} t_a=${t_a%%/*}; [ "$t_a" ]; }
+# Whether the command may have left somebody behind: its process group tells that for nothing, a look at all environments costs as much as
+# there are processes. Who left the group is not seen by this; nor where the group is not the command's own and it ended within moments.
+t_heirs() { [ "${t_L-1}" ] && case $t_own in ''|-) ;; *) kill -0 "-$t_own" ;; esac; } 2>/dev/null
 t_sig() { for t_x in $(t_who); do t_x=${t_x#/proc/}; kill -s "$1" "${t_x%/environ}"; done; }
 t_room() { set -- $(LC_ALL=C df -Pk "$t_d" 2>/dev/null); t_all=${9-} t_free=${11-}; }
 t_note() { [ -e "$t_f+run" ] && echo "$*" >>"$t_f+run"; }
@@ -28,7 +31,7 @@ t_guard() { t_why='' t_v=0.5 t_o=0 t_need=0 t_grew=1
     t_a=$t_W
     if t_rec || ! kill -0 "$t_W"; then
       [ "$1" ] && [ "$t_e" ] && break
-      t_any || break
+      { [ ! "$t_e" ] || t_heirs; } && t_any || break
     fi
     case $t_G in "$t_me"|"$t_was") ;; *) return ;; esac
     if [ "$t_why" ]; then sleep $t_v || sleep 1; else

@@ -38,25 +38,7 @@ t_help() { trap '' PIPE; export TFW_HELPER="$t_i"; t_1='' t_2='' t_g='' t_W=$t_p
   exec 4>&- >/dev/null
   [ "$t_1" ] && { kill -s KILL $t_1 $t_2; t_slay $t_g; }
   t_guard end
-  [ "$t_e" ] && [ "$t_L" ] && t_after; }
-# The command may have left somebody behind who writes on (t_L). Who that is, is asked a second later for all that ended within it, by one of
-# their wrappers: late+stage has its pid, and ID/BOUND of the others. Where nobody was born since, on the whole host, there is nothing to ask.
-t_after() { t_c='' t_W=$t_p
-  while read -r t_x t_y t_z; do [ "$t_x" = pid1 ] && t_c=$t_y; done <"$t_f+run"
-  read -r t_x t_x t_x t_x t_y </proc/loadavg && [ "$t_y" = "$t_c" ] && return
-  t_x='' t_y=$t_d/late
-  [ -e "$t_y+stage" ] && echo "$t_i/$t_q" >>"$t_y+stage" && read -r t_x <"$t_y+stage" && [ -d "/proc/$t_x" ] && return
-  [ -e "$t_y+stage" ] && rm -f "$t_y+stage"
-  ( trap '' HUP PIPE; export TFW_HELPER="$t_i"; t_enrol
-    t_u=''; set -C; set -- $t_me; { t_u=1; echo "$2"; } >"$t_y+stage" || { [ "$t_u" ] && rm -f "$t_y+stage"; t_u=''; }; set +C
-    sleep 1
-    t_l="$t_i/$t_q" t_z=''
-    [ "$t_u" ] && mv "$t_y+stage" "$t_y.$2+stage" && { while read -r t_x; do t_l="$t_l $t_x"; done <"$t_y.$2+stage"; rm -f "$t_y.$2+stage"; }
-    for t_x in $t_l; do t_z="$t_z -e TFW_RUN=${t_x%/*}"; done
-    [ "$(grep -lzxF $t_z /proc/[0-9]*/environ)" ] || exit
-    for t_x in $t_l; do t_i=${t_x%/*} t_q=${t_x#*/} t_f=$t_d/${t_x%/*}; [ -e "$t_f+run" ] && [ "$(t_who)" ] && t_mind; done
-  ) </dev/null >/dev/null 2>&1 3<&- 4>&- 9<&- & }
-
+  [ "$t_e" ] && t_heirs && t_mind; }
 # What the login would find otherwise than this shell did: its home, or a file that it reads first.
 t_stale() { [ . -ef "$PWD" ] || return 0
   for t_x in "$HOME/.bashrc" "$HOME/.zshenv" "$HOME/.config/fish/config.fish" "$HOME/.tcshrc" "$HOME/.cshrc" "$HOME/.ssh/environment" "$HOME/.ssh/rc" \
@@ -121,7 +103,7 @@ t_go() { trap : HUP INT QUIT TERM PIPE
     t_say whole "$t_p" "$t_b" "$t_x.$t_k" "$t_e"
   fi
   t_clean
-  [ "$t_L" ] && [ "$t_h" != 1 ] && t_after 2>/dev/null
+  [ "$t_L" ] && [ "$t_h" != 1 ] && t_rec && [ "$t_own" ] && t_heirs && { t_W=$t_p; t_mind; }
   [ "$t_K" ] && [ ! "$t_R" ] && rm -f "$t_d/standby.$$+stage"
   [ "$t_k" ]; exit; }
 # A shell that is to stand by needs setsid for its commands, and a file that is as old as its login, of which an open descriptor is enough.
