@@ -113,9 +113,12 @@ func (p *place) pumpLater(after time.Duration) {
 	})
 }
 
-// growAfter is how long nobody is handed a session until a further link is dialled for those who wait.
-// As long as the sessions there are come free, more of them would end nothing sooner and only load the host.
-const growAfter = 500 * time.Millisecond
+// How long nobody is handed a session until a further link is dialled for those who wait. As long as the sessions
+// there are come free, more of them would end nothing sooner and only load the host.
+const (
+	growAfter = 500 * time.Millisecond // where most commands last
+	growBusy  = 5 * time.Second        // where most are still beginning: the host, or the controller, is slow with those already
+)
 
 // grow dials one further link for those who wait. Called with p.mu held.
 func (p *place) grow() {
@@ -139,13 +142,17 @@ func (p *place) patience() time.Duration {
 	for _, l := range p.links {
 		sessions += l.limit
 	}
-	if first.urgent || sessions < fewSessions {
+	hold := growAfter
+	switch {
+	case first.urgent || sessions < fewSessions || p.young == 0:
 		return 0
+	case 2*p.young > sessions:
+		hold = growBusy
 	}
 	if p.given.After(first.since) {
-		return time.Until(p.given.Add(growAfter))
+		return time.Until(p.given.Add(hold))
 	}
-	return time.Until(first.since.Add(growAfter))
+	return time.Until(first.since.Add(hold))
 }
 
 // lookAgain is pumpLater for what is asked very often. Called with p.mu held.
@@ -155,7 +162,7 @@ func (p *place) lookAgain(after time.Duration) {
 	}
 	p.looking = true
 	p.t.crew.Go(func() {
-		timer := time.NewTimer(after)
+		timer := time.NewTimer(min(after, growAfter)) // by then it may be less
 		defer timer.Stop()
 		select {
 		case <-timer.C:

@@ -59,11 +59,12 @@ type delivery struct {
 	done   chan struct{}
 	probed func(string)
 	boot   func(string) // told the host's boot id
+	lasts  func()       // called when the host follows: the command was not over in a moment
 }
 
 func newDelivery(sink executor.Sink, from executor.Offsets, found bool, probed func(string)) *delivery {
 	return &delivery{
-		sink: sink, found: found, probed: probed, boot: func(string) {}, done: make(chan struct{}),
+		sink: sink, found: found, probed: probed, boot: func(string) {}, lasts: func() {}, done: make(chan struct{}),
 		out: flow{name: executor.Stdout, have: from.Stdout, size: -1},
 		err: flow{name: executor.Stderr, have: from.Stderr, size: -1},
 	}
@@ -241,6 +242,7 @@ func (d *delivery) started(f []string) error {
 		return d.garbled("started", f)
 	}
 	d.follows = true
+	d.lasts()
 	d.out.at = d.from.Stdout
 	return d.tell(f[0], f[1])
 }

@@ -143,15 +143,10 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, k *talk, d *de
 	pace := func() time.Duration { return reportEvery }
 	if ask {
 		begun := time.Now()
-		c.t.launching.Add(1)
-		settle := sync.OnceFunc(func() { c.t.launching.Add(-1) })
-		defer settle()
-		pace = func() time.Duration {
-			if d.following() {
-				settle()
-			}
-			return c.patience() - time.Since(begun)
-		}
+		c.place.launches(1)
+		d.lasts = sync.OnceFunc(func() { c.place.launches(-1) })
+		defer d.lasts()
+		pace = func() time.Duration { return c.patience() - time.Since(begun) }
 		defer func() { c.paced(d, time.Since(begun)) }()
 	}
 	wg.Go(func() {
@@ -262,7 +257,6 @@ func (d *delivery) speak(s *session, ask bool, pace func() time.Duration, ended 
 			}
 			continue
 		}
-		pace()
 		if muted += wait; !ask && !d.following() && muted > muteAfter {
 			d.mute()
 			return

@@ -26,6 +26,7 @@ type place struct {
 	noGrow  time.Time // after a further link could not be had, none is tried before this
 	given   time.Time // when a slot or a shell was last handed on
 	looking bool      // somebody looks again soon whether one was
+	young   int       // sessions whose commands may be over in a moment
 }
 
 // waiter waits for a session slot.
@@ -154,6 +155,16 @@ func (p *place) serve(what slot) {
 	p.waiting = p.waiting[1:]
 	p.given = time.Now()
 	w.ch <- what
+}
+
+// launches counts the commands that may be over in a moment.
+func (p *place) launches(by int) {
+	p.t.launching.Add(int64(by))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.young += by; by < 0 {
+		p.pump() // where all sessions last, who waits needs a further link
+	}
 }
 
 // roomiest gives the link with most free slots, nil when none has any.
