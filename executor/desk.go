@@ -23,6 +23,7 @@ type desk struct {
 	changed []*Lease      // altered by settle, not stored yet
 	woken   chan struct{} // closed when the keeper has to look again
 
+	closed             bool          // nobody leaves any more
 	moved, movedStored time.Duration // as much of the clock's leaps as the ends of leases have followed
 
 	shut   map[string]string // hosts that take no new work, and why: "in maintenance: eth1 dead"
@@ -328,10 +329,21 @@ func (d *desk) line(t *tenant) (why string, before int) {
 	return d.reason(t, d.census()), before
 }
 
+// close lets every tenant keep its place from here on: its command goes on on the
+// host, whoever else would be let in now, a run or a lease, were a second there after the restart.
+func (d *desk) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+}
+
 // leave takes a tenant out, inside or waiting.
 func (d *desk) leave(t *tenant) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
 	is := func(other *tenant) bool { return other == t }
 	d.queue = slices.DeleteFunc(d.queue, is)
 	if d.tenants[t.host] = slices.DeleteFunc(d.tenants[t.host], is); len(d.tenants[t.host]) == 0 {

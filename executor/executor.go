@@ -122,6 +122,8 @@ func (e *Executor) Changed(id RunID) <-chan struct{} { return e.store.Changed(st
 // hosts, and the next process's [Executor.Recover] takes them up. It returns once nothing of this
 // executor touches a host or the store any more, or with ctx's error.
 func (e *Executor) Drain(ctx context.Context) error {
+	e.slots.close() // first: what one run lets go of must not begin another
+	e.desk.close()
 	e.mu.Lock()
 	e.draining = true
 	for _, a := range e.active {

@@ -229,6 +229,15 @@ func TestQueueOrder(t *testing.T) {
 			t.Errorf("place %d: %+v, want %s", i+1, w, want[i])
 		}
 	}
+	l.again() // who was inside keeps the host
+	for i, w := range l.queued(4) {
+		if w.Run != want[i] || w.Position != i+1 {
+			t.Errorf("place %d after a restart: %+v, want %s", i+1, w, want[i])
+		}
+	}
+	if h, err := l.Host(t.Context(), me, "h1"); err != nil || len(h.Runs) != 1 || h.Runs[0] != first.ID {
+		t.Errorf("on the host after a restart: %v, %v", h.Runs, err)
+	}
 	if _, err := l.Cancel(t.Context(), me, string(first.ID), "over"); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ type slots struct {
 	mu    sync.Mutex
 	taken int
 	line  []*turn
+	shut  bool // nothing is given back any more
 }
 
 // turn is a run's place in the line for a slot.
@@ -58,10 +59,20 @@ func (s *slots) call() {
 	}
 }
 
+// close lets everybody keep slot and place from here on: who is let go of is not done, the next process takes it up.
+func (s *slots) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = true
+}
+
 // leave gives the slot back, or the place in line up.
 func (s *slots) leave(t *turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.shut {
+		return
+	}
 	if at := slices.Index(s.line, t); at >= 0 {
 		s.line = slices.Delete(s.line, at, at+1)
 		return
