@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"tfw/executor"
@@ -12,7 +13,7 @@ import (
 // counted is a Store that counts what is read of it.
 type counted struct {
 	executor.Store
-	reads int
+	reads atomic.Int64 // the run that ended may still be at it
 }
 
 func (c *counted) View(ctx context.Context, fn func(executor.Tx) error) error {
@@ -29,13 +30,13 @@ type countedTx struct {
 }
 
 func (t countedTx) Get(table, key string) ([]byte, bool) {
-	t.c.reads++
+	t.c.reads.Add(1)
 	return t.Tx.Get(table, key)
 }
 
 func (t countedTx) Range(table, from string, reverse bool, fn func(string, []byte) bool) error {
-	t.c.reads++
-	return t.Tx.Range(table, from, reverse, func(key string, value []byte) bool { t.c.reads++; return fn(key, value) })
+	t.c.reads.Add(1)
+	return t.Tx.Range(table, from, reverse, func(key string, value []byte) bool { t.c.reads.Add(1); return fn(key, value) })
 }
 
 // TestHiddenNamesTakeTheSameWay: what asks for a name that is hidden reads as much as what asks for one that is not
@@ -93,12 +94,12 @@ func TestHiddenNamesTakeTheSameWay(t *testing.T) {
 			return err
 		},
 	} {
-		reads := func(name string) int {
-			before := store.reads
+		reads := func(name string) int64 {
+			before := store.reads.Load()
 			if err := ask(name); err == nil && what != "runs" {
 				t.Errorf("%s %s: was answered", what, name)
 			}
-			return store.reads - before
+			return store.reads.Load() - before
 		}
 		if hidden, missing := reads("b1"), reads("n1"); hidden != missing {
 			t.Errorf("%s: %d reads for what is hidden, %d for what is not there", what, hidden, missing)
