@@ -70,13 +70,14 @@ func files(t *testing.T, dir string, fn func(path string, content []byte)) {
 // TestSecretsAreFoundNowhere hands secrets to commands in every way that there is, through a tfwd that tells all it can (debug),
 // is killed and drains meanwhile, and looks for them in every byte that is left anywhere, and in what other users of the host can see.
 func TestSecretsAreFoundNowhere(t *testing.T) {
-	lab := openSSHLab(t, 2)
+	lab := openSSHLab(t, 3)
 	secrets := map[string]string{
 		"environment":         "env-Zk3vQ9-sEcReT-0aB",
 		"standard input":      "in+Yw8/xT2=sEcReT;1cD",
 		"secrets.age":         "age_Lp7mR4_sEcReT_2eF",
 		"sensitive parameter": "prm.Nb6kS1.sEcReT.3gH",
 		"become password":     "bec,Jc5jD0,sEcReT,4iJ",
+		"sudo password":       "sud%Hq8tW2%sEcReT%5kL",
 	}
 	all := []sought{}
 	for name, secret := range secrets {
@@ -93,12 +94,14 @@ func TestSecretsAreFoundNowhere(t *testing.T) {
 	if !strings.Contains(text, "TFW_SECRET_BECOME") {
 		t.Fatalf("the lab's inventory has another form:\n%s", text)
 	}
+	asked := sudoUser(t, lab, lab.Hosts()[2].Name, secrets["sudo password"])
+	text = strings.Replace(text, asked.host+": {", fmt.Sprintf("%s: {ssh: {user: %q, become: {password: \"env:TFW_SECRET_SUDO\"}}, ", asked.host, asked.user), 1)
 	inventory := filepath.Join(dir, "inventory.yaml")
 	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := &daemon{bin: programs(t), inventory: inventory, dir: dir, env: []string{"TFW_LOG_LEVEL=debug", "TFW_SECRETS_KEY=" + lab.IdentityFile(),
-		"TFW_SECRET_ENV=" + secrets["environment"], "TFW_SECRET_IN=" + secrets["standard input"], "TFW_SECRET_BECOME=" + secrets["become password"]}}
+		"TFW_SECRET_ENV=" + secrets["environment"], "TFW_SECRET_IN=" + secrets["standard input"], "TFW_SECRET_BECOME=" + secrets["become password"], "TFW_SECRET_SUDO=" + secrets["sudo password"]}}
 	if err := d.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +139,7 @@ exit 3`
 	if err := d.call(ctx, http.MethodPost, "/v2.1/testplans", body, &planned); err != nil {
 		t.Fatal(err)
 	}
+	asked.submit(t, d)
 	running := time.Now().Add(15 * time.Second)
 	for seen := false; !seen && time.Now().Before(running); time.Sleep(20 * time.Millisecond) {
 		for _, p := range lab.Processes() { // all of the host's command lines, as any user's ps shows them
@@ -143,6 +147,7 @@ exit 3`
 			search(fmt.Sprintf("the command line of process %d", p.PID), []byte(p.Command))
 		}
 	}
+	asked.look(t, lab, secrets["sudo password"], search)
 	met := 0 // while the command runs its script, input and output are in the spool, which is the login user's alone
 	spools(t, func(_ string, content []byte) {
 		if slices.ContainsFunc(all, func(s sought) bool { return s.anywhere(content) }) {
@@ -156,6 +161,7 @@ exit 3`
 	if err := d.start(ctx); err != nil {
 		t.Fatal(err)
 	}
+	asked.ended(t, d)
 	run, err := d.wait(ctx, id)
 	if err != nil || run.Verdict != executor.Failed || run.Hosts[0].ExitCode == nil || *run.Hosts[0].ExitCode != 3 {
 		t.Fatalf("%+v %v\n%s", run, err, d.tail())
