@@ -15,9 +15,10 @@ import (
 
 // TestGeneratedClient lets a generator of another language read the API's
 // description, compiles what it wrote together with a program that uses every operation, and runs that
-// against a tfwd of its own. It needs a folder with node_modules:
+// against a tfwd of its own. It needs a folder outside of the module with the node_modules of
+// testdata/generated/package.json; .ci/run makes one:
 //
-//	npm install @hey-api/openapi-ts typescript jiti && TFWGENERATED=$PWD go test -run TestGeneratedClient -v ./api
+//	cp api/testdata/generated/package*.json DIR && npm ci --prefix DIR && TFWGENERATED=DIR go test -run TestGeneratedClient -v ./api
 func TestGeneratedClient(t *testing.T) {
 	dir := os.Getenv("TFWGENERATED")
 	if dir == "" {
@@ -63,7 +64,9 @@ func TestGeneratedClient(t *testing.T) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", name), args...)
 		cmd.Dir, cmd.WaitDelay = work, time.Second
+		from := time.Now()
 		out, err := cmd.CombinedOutput()
+		t.Logf("%s took %v", name, time.Since(from).Round(time.Millisecond))
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, out)
 		}
