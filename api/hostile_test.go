@@ -140,6 +140,8 @@ func TestHostileHTTP(t *testing.T) {
 		{"length and chunks", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
 		{"a negative length", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Length: -2\r\n\r\n{}", 400},
 		{"a huge length", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Length: 9999999999\r\n\r\n" + strings.Repeat(" ", 9000), 413},
+		{"a huge length, two bytes of it", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Length: 99000000000\r\n\r\n{}", 413},
+		{"a huge upload, two bytes of it", "POST /v2.1/artifacts HTTP/1.1\r\n" + h + "Content-Length: 99000000000\r\n\r\n{}", 413},
 		{"a length beyond numbers", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Length: 99999999999999999999999\r\n\r\n{}", 400},
 		{"bad chunks", "POST /v2.1/runs HTTP/1.1\r\n" + h + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", 400},
 		{"a head that never ends", "GET /v2.1/hosts HTTP/1.1\r\n" + h, 408},

@@ -139,6 +139,15 @@ func (s *Server) expect(c *fasthttp.RequestCtx) int {
 	return http.StatusRequestEntityTooLarge
 }
 
+// refusedUnread keeps fasthttp from waiting for the first 8 KiB of a body whose
+// declared length is over the limit: the handler refuses it for that at once.
+func (s *Server) refusedUnread(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if int64(h.ContentLength()) <= s.bodyLimit(string(h.RequestURI())) {
+		return fasthttp.RequestConfig{}
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+}
+
 // knownMethod answers methods that fiber does not know before it does, in plain text.
 func (s *Server) knownMethod(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	known := map[string]bool{}

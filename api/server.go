@@ -157,6 +157,7 @@ func New(cfg Config) (*Server, error) {
 	s.http = s.app.Server()
 	s.http.Handler = s.knownMethod(s.app.Handler())
 	s.http.ExpectHandler = s.expect
+	s.http.HeaderReceived = s.refusedUnread
 	s.http.MaxIdleWorkerDuration = 2 * time.Second // and so long a goroutine of fasthttp outlives Shutdown
 	return s, nil
 }
