@@ -160,7 +160,7 @@ var inTests = map[string][]string{
 	"executor/bolt":         {"executor/executortest"},
 	"executor/executortest": {"executor/ssh", "executor/bolt", "inventory", "plugins", "api"},
 	"plan":                  {"executor/executortest", "executor/ssh", "executor/bolt"},
-	"api":                   {"executor/executortest", "executor/ssh", "executor/bolt"},
+	"api":                   {"executor/age", "executor/executortest", "executor/ssh", "executor/bolt"},
 	"docs":                  {"*"},
 }
 

@@ -34,7 +34,7 @@ func ExampleClient() {
 	defer cancel()
 	viewer := func(token string) (*api.Client, error) { return api.NewClient(controller.url, api.WithToken(token)) }
 	admin := func(ctx context.Context, c *api.Client) error { return administer(ctx, c, viewer) }
-	for _, part := range []func(context.Context, *api.Client) error{lookAround, runThings, runPlans, reserve, keepFiles, admin} {
+	for _, part := range []func(context.Context, *api.Client) error{lookAround, runThings, runPlans, reserve, keepFiles, keepSecrets, checkKeys, admin} {
 		if err := part(ctx, client); err != nil {
 			fmt.Println(err)
 		}
@@ -48,6 +48,8 @@ func ExampleClient() {
 	// the plan passed
 	// dut01 is taken: true
 	// 7 bytes of content
+	// the password is hidden: "it is **************\n"
+	// dut01 shows the key that is on file: true
 	// a viewer may not submit: true
 	// nobody altered the record: true
 }
@@ -179,6 +181,45 @@ func keepFiles(ctx context.Context, c *api.Client) error {
 	defer content.Close()
 	back, err := io.ReadAll(content)
 	fmt.Println(stored.Size, "bytes of", string(back))
+	return err
+}
+
+func keepSecrets(ctx context.Context, c *api.Client) error {
+	if _, err := c.SetSecret(ctx, "lab-password", api.SecretRequest{Value: "hunter2hunter2"}); err != nil {
+		return err
+	}
+	run, err := c.Submit(ctx, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "dut01",
+		Parameters: json.RawMessage(`{"command": "echo it is $PASSWORD", "env": {"PASSWORD": {"secret": "secret:lab-password"}}}`)})
+	if err != nil {
+		return err
+	}
+	if _, err = c.Wait(ctx, string(run.ID)); err != nil {
+		return err
+	}
+	var out strings.Builder
+	_, err = c.RawLog(ctx, string(run.ID), api.LogOptions{Host: "dut01"}, &out)
+	fmt.Printf("the password is hidden: %q\n", out.String())
+	_, listErr := c.Secrets(ctx) // names, never values
+	return errors.Join(err, listErr, c.RemoveSecret(ctx, "lab-password"))
+}
+
+// checkKeys is what to do after a host was set up anew, once its fingerprint was compared.
+func checkKeys(ctx context.Context, c *api.Client) error {
+	shown, err := c.ScanHostKeys(ctx, "dut01")
+	if err != nil {
+		return err
+	}
+	if _, err := c.ForgetHostKeys(ctx, "dut01"); err != nil {
+		return err
+	}
+	choice := executor.KeyChoice{Host: shown.Keys[0].Host, Fingerprint: shown.Keys[0].Fingerprint}
+	if _, err := c.TrustHostKeys(ctx, []executor.KeyChoice{choice}); err != nil {
+		return err
+	}
+	shown, err = c.ScanHostKeys(ctx, "dut01")
+	if err == nil {
+		fmt.Println("dut01 shows the key that is on file:", shown.Keys[0].Known)
+	}
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"tfw/api"
 	"tfw/executor"
+	"tfw/executor/age"
 	"tfw/executor/bolt"
 	"tfw/executor/executortest"
 	"tfw/executor/ssh"
@@ -72,7 +73,8 @@ func (c *controller) start(hosts int) error {
 	}
 	c.close = append(c.close, store.Close, transport.Close)
 	c.exec, err = executor.New(executor.Config{Store: store, Transport: transport, Plugins: registry,
-		Inventory: func() *inventory.Inventory { return inv }, Artifacts: filepath.Join(dir, "artifacts")})
+		Inventory: func() *inventory.Inventory { return inv }, Artifacts: filepath.Join(dir, "artifacts"),
+		Secrets: age.New(filepath.Join(dir, "secrets.age"), func() []string { return []string{lab.IdentityFile()} })})
 	if err != nil {
 		return err
 	}
@@ -301,6 +303,50 @@ func TestRealController(t *testing.T) {
 		r.Close()
 		if _, _, err := c.client.GetArtifact(ctx, strings.Repeat("0", 64)); !errors.Is(err, executor.ErrNotFound) {
 			t.Error(err)
+		}
+		for skip, want := range map[string]string{"0": "content", "3": "tent", "6": "t", "7": ""} {
+			if resp, body := c.get(t, "/v2.1/artifacts/"+a.SHA256+"?skip="+skip); resp.StatusCode != 200 || string(body) != want || resp.ContentLength != int64(len(want)) {
+				t.Errorf("skip=%s: %s %q, want %q", skip, resp.Status, body, want)
+			}
+		}
+		for _, skip := range []string{"8", "-1", "x", "99999999999999999999"} {
+			if resp, body := c.get(t, "/v2.1/artifacts/"+a.SHA256+"?skip="+skip); resp.StatusCode != 400 || !bytes.Contains(body, []byte("query.skip")) {
+				t.Errorf("skip=%s: %s %s", skip, resp.Status, body)
+			}
+		}
+	})
+	t.Run("testplans in their order", func(t *testing.T) {
+		var made []string
+		for range 3 {
+			p, err := c.client.SubmitTestplan(ctx, plan.Submission{Plan: "name: sorted\nhosts: {dut: " + name + "}\nsteps:\n  one: {uses: linux_system.run_shell, on: dut, with: {command: 'true'}}\n"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			made = append(made, p.ID)
+		}
+		newest := slices.Clone(made)
+		slices.Reverse(newest)
+		for sort, want := range map[string][]string{"created": made, "-created": newest} {
+			var got []string
+			for marker, pages := "", 0; pages < 5; pages++ {
+				resp, body := c.get(t, "/v2.1/testplans?name=sorted&limit=2&sort="+sort+"&marker="+marker)
+				var page api.TestplanPage
+				if err := json.Unmarshal(body, &page); err != nil || resp.StatusCode != 200 {
+					t.Fatalf("%s %v %s", resp.Status, err, body)
+				}
+				for _, p := range page.Testplans {
+					got = append(got, p.ID)
+				}
+				if marker = page.Next; marker == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("sort=%s: %v, want %v", sort, got, want)
+			}
+		}
+		if resp, body := c.get(t, "/v2.1/testplans?sort=colour"); resp.StatusCode != 400 || !bytes.Contains(body, []byte("query.sort")) {
+			t.Errorf("%s %s", resp.Status, body)
 		}
 	})
 }
