@@ -193,6 +193,11 @@ func TestManyRunsAtOnce(t *testing.T) {
 	for i, id := range ids {
 		run, err := d.wait(t.Context(), id)
 		if err != nil || run.Verdict != executor.Passed || len(run.Hosts) != hosts {
+			for _, r := range run.Hosts {
+				if r.Verdict != executor.Passed {
+					t.Errorf("run %d: %+v", i, r)
+				}
+			}
 			t.Fatalf("run %d: %v %s, %d hosts", i, err, run.Verdict, len(run.Hosts))
 		}
 		want := int64(len(fmt.Sprintf("run %d\n", i)))
