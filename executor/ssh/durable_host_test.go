@@ -132,6 +132,15 @@ func TestBecome(t *testing.T) {
 	r := &recorder{}
 	wait := start(t, c, cmd, r)
 	until(t, "output", func() bool { return strings.Contains(r.text(), "ready") })
+	states, _ := filepath.Glob(filepath.Join(c.spool(cmd.Become).dir, cmd.ID.String()+"+*"))
+	if len(states) < 4 {
+		t.Errorf("the spool of %s has only %v", name, states)
+	}
+	for _, path := range states { // whatever umask the user has
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", path, info, err)
+		}
+	}
 	rep, err := c.Kill(within(t, 20*time.Second), cmd.ID, cmd.Become, 200*time.Millisecond)
 	if err != nil || rep.Killed < 1 || len(rep.Left) > 0 {
 		t.Errorf("%+v %v", rep, err)
