@@ -6,7 +6,7 @@ t_end() { case $t_now in
   exit) if t_size; then t_say end "$t_wp" "$t_cb" "$t_z" "$t_y" "$t_e"; else t_say gone "$t_wp" "$t_cb" "$t_e"; fi ;;
   none|torn) t_say gone 0 - ;;
   acked) t_say acked "$t_e" ;;
-  *) if t_size; then t_say lost "$t_now" "$t_z" "$t_y"; else t_say gone "$t_wp" "$t_cb"; fi ;; esac; }
+  *) if t_size; then t_say lost "$t_now" "$t_z" "$t_y"; elif [ -e "$t_f+run" ] && [ ! "$t_cp" ]; then t_say lost "$t_now" 0 0; else t_say gone "$t_wp" "$t_cb"; fi ;; esac; }
 t_part() { tail -c +$(($2+1)) "$1" | head -c $(($3-$2)); }
 t_state
 case $t_now in none|torn|acked) t_say state "$t_now" "$t_e"; exit ;; esac
@@ -22,7 +22,11 @@ case $t_now in running|orphan) ;; *)
   exit ;; esac
 [ "$t_now" = orphan ] && t_say orphan
 echo "$t_a1 $t_a2" >"$t_f+got"
-[ -e "$t_f+out" ] || { sleep 0.3 || sleep 1; [ -e "$t_f+out" ]; } || { t_state; t_end; exit; }
+# On a host that is busy a command may take seconds from its claim to its files, which are there before its pid1: only after that they are missing.
+until [ -e "$t_f+out" ]; do
+  sleep 0.3 || sleep 1; t_state
+  [ -e "$t_f+out" ] || { [ "$t_now" = running ] && [ ! "$t_cp" ]; } || { t_end; exit; }
+done
 t_follow "$t_a1" "$t_a2"
 # Whoever dies without a word is missed within a moment: existence is the test, not silence.
 t_guarded() { set -- $t_G; [ "${2-}" ] && t_stat "$2" && [ "$t_T" = "$3" ] && case $t_S in [ZX]) false ;; esac; }

@@ -186,6 +186,48 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// TestSlowToBegin: who attaches between the claim and the command's files waits for them, however slow the host is.
+func TestSlowToBegin(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	cmd := command("until [ -e $HOME/go ]; do sleep 0.1; done; echo done")
+	first := make(chan error, 1)
+	go func() {
+		_, err := c.Run(within(t, 30*time.Second), cmd, executor.Offsets{}, false, quietSink{})
+		first <- err
+	}()
+	file := func(what string) string { return filepath.Join(h.home, ".tfw", cmd.ID.String()+"+"+what) }
+	var claim string
+	until(t, "the command to begin", func() bool {
+		b, _ := os.ReadFile(file("run"))
+		before, _, begun := strings.Cut(string(b), "pid1 ")
+		claim = before
+		_, err := os.Stat(file("err"))
+		return begun && err == nil
+	})
+	for _, what := range []string{"out", "err"} { // as it was a moment before
+		if err := os.Rename(file(what), filepath.Join(h.home, what)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustWrite(t, file("run"), claim)
+	back := time.AfterFunc(1500*time.Millisecond, func() {
+		for _, what := range []string{"out", "err"} {
+			if err := os.Rename(filepath.Join(h.home, what), file(what)); err != nil {
+				t.Error(err)
+			}
+		}
+		mustWrite(t, h.home+"/go", "")
+	})
+	defer back.Stop()
+	r := &recorder{}
+	end, err := h.conn(t).Run(within(t, 20*time.Second), cmd, executor.Offsets{}, true, r)
+	if err != nil || end.Kind != executor.EndExit || end.Code != 0 || r.out.String() != "done\n" {
+		t.Errorf("%+v %v %q", end, err, &r.out)
+	}
+	<-first
+}
+
 // TestBootedSince: a launch that comes again after a reboot starts nothing, also where no claim is left.
 func TestBootedSince(t *testing.T) {
 	h := newDurableHost(t)

@@ -71,9 +71,10 @@ t_go() { trap : HUP INT QUIT TERM PIPE
   t_help </dev/null 2>/dev/null &
   t_H=$!
   # No "&" on the way to the command: it would have SIGINT ignored for ever. /proc/self is the subshell here: its pid without a fork.
-  ( for t_x in /proc/self/task/*; do echo "pid1 ${t_x##*/} $t_H ." >&2; done
+  # Its files are there before it is named: who attaches and finds neither knows that it is yet to begin.
+  ( exec <"$t_N" >>"$t_f+out" 3<&- 4>&- 9<&-
+  for t_x in /proc/self/task/*; do echo "pid1 ${t_x##*/} $t_H ." >&2; done
   TFW_RUN=$t_i; export TFW_RUN; set -- $t_O $t_X ${t_F:+"$t_F"} "$@"
-  exec <"$t_N" >>"$t_f+out" 3<&- 4>&- 9<&-
   if [ "$t_M" ]; then exec 2>&1; else exec 2>>"$t_f+err"; fi
   umask $t_m
   t_setup
