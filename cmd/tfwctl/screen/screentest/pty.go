@@ -92,7 +92,7 @@ func (p *Pty) read() {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := p.master.Read(b)
-		got, last := bytes.CutSuffix(b[:n], []byte{0})
+		got, _, last := bytes.Cut(b[:n], []byte{0}) // behind it the terminal may echo a key that nobody read
 		p.mu.Lock()
 		p.sent.Write(got)
 		_, _ = p.eye.Write(got) // it takes everything
@@ -192,8 +192,12 @@ func (p *Pty) Drain() error {
 	if _, err := p.slave.Write([]byte{0}); err != nil {
 		return err
 	}
-	<-p.drained
-	return nil
+	select {
+	case <-p.drained:
+		return nil
+	case <-time.After(20 * time.Second):
+		return errors.New("the terminal does not give what was written to it")
+	}
 }
 
 // Close lets the terminal go, and ends a program that is still on it.
