@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -195,6 +196,8 @@ func (m *meeting) doomed() (all []*call) {
 			all = append(all, c)
 		}
 	}
+	place := func(c *call) int { return slices.Index(m.parties, c.Party) } // told in the same order whoever came first
+	slices.SortStableFunc(all, func(a, b *call) int { return cmp.Compare(place(a), place(b)) })
 	return all
 }
 
