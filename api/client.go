@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -109,10 +110,31 @@ type call struct {
 	raw    io.Reader // sent as it is when body is nil
 	accept string
 	header http.Header
+	safe   bool // may be sent twice, though it is no GET
 }
 
-// do sends the request and gives the response of a 2xx status; the caller closes its body.
+// cut reports whether the connection broke before any answer came, and the call may be sent again: a controller
+// that is just ending does that to who calls in this moment.
+func (r call) cut(err error) bool {
+	again := r.safe || r.method == http.MethodGet || r.header.Get("Idempotency-Key") != ""
+	return again && r.raw == nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+}
+
+// do sends the request and gives the response of a 2xx status; the caller closes its body. A call that was cut off is sent once more.
 func (c *Client) do(ctx context.Context, r call) (*http.Response, error) {
+	resp, err := c.once(ctx, r)
+	if err == nil || !r.cut(err) {
+		return resp, err
+	}
+	select {
+	case <-time.After(100 * time.Millisecond):
+		return c.once(ctx, r)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Client) once(ctx context.Context, r call) (*http.Response, error) {
 	req, err := c.request(ctx, r)
 	if err != nil {
 		return nil, err

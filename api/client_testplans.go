@@ -30,7 +30,7 @@ func (c *Client) SubmitTestplan(ctx context.Context, s plan.Submission) (*plan.T
 // CheckTestplan finds the faults of a plan, given as the errors of a [*Problem]. No host is contacted.
 func (c *Client) CheckTestplan(ctx context.Context, s plan.Submission) (PlanSummary, error) {
 	var p PlanSummary
-	return p, c.json(ctx, call{method: http.MethodPost, path: "/v2.1/testplans/check", body: s}, &p)
+	return p, c.json(ctx, call{method: http.MethodPost, path: "/v2.1/testplans/check", body: s, safe: true}, &p)
 }
 
 // Testplans lists test plans, newest first, and the marker of the next page, "" at the end; with

@@ -279,9 +279,9 @@ func (c *Controller) close(ctx context.Context) error {
 
 // shutdown ends the answering. Whoever speaks to an embedded controller besides its own
 // process takes over when it ends, so it need not wait for them: fasthttp would, in steps of 100 ms,
-// which a command of 40 ms would feel.
+// which a command of 40 ms would feel. One in the background, with no client of its own, lets everybody finish.
 func (c *Controller) shutdown(ctx context.Context) error {
-	if !c.cfg.Embedded {
+	if !c.cfg.Embedded || c.cfg.Listener == nil {
 		return c.server.Shutdown(ctx)
 	}
 	time.Sleep(time.Millisecond) // our own client has just hung up: let that be noticed
