@@ -33,7 +33,12 @@ func (e *Executor) inside(a *active, p *part) {
 		e.conclude(a, p, nil)
 	default:
 		defer leave()
-		e.perform(a, p)
+		begun := e.gate.enter(a)
+		defer begun()
+		p.begun = begun
+		if !e.settled(a, p) { // while it waited
+			e.perform(a, p)
+		}
 	}
 }
 

@@ -227,6 +227,7 @@ func (x *execution) announce(err error) {
 // started notes that the host has confirmed the start. Commands that end at once
 // do not pay a write for it.
 func (x *execution) started() {
+	x.r.p.begun()
 	x.back()
 	x.warn()
 	x.mu.Lock()

@@ -45,6 +45,7 @@ type Executor struct {
 
 	clock *clock
 	slots slots // one for each run that may be under way
+	gate  gate  // of the parts that begin
 
 	noting   sync.Map // ids of tokens whose use is just being noted
 	mu       sync.Mutex

@@ -33,7 +33,8 @@ var deafAfter, muteAfter = 20 * time.Second, time.Minute
 // talk is one of our scripts at work on the host.
 type talk struct {
 	s     *session
-	again bool // the shell has stood by for this
+	leave func() // ends the turn to start, of a launch
+	again bool   // the shell has stood by for this
 	nonce string
 	first string
 	sent  chan struct{} // closed when the script is on its way
@@ -50,7 +51,11 @@ type text struct {
 // beginLaunch gives a command's block to a shell that stands by, or opens a session for one.
 func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block string) (*talk, error) {
 	if b != nil || c.t.opt.StandbyIdle < 0 {
-		return c.begin(ctx, b, text{"", launchText + "t_k='' t_R=''\n" + block}, false)
+		k, err := c.begin(ctx, b, text{"", launchText + "t_k='' t_R=''\n" + block}, false)
+		if err == nil {
+			k.leave = c.place.start(ctx)
+		}
+		return k, err
 	}
 	n := nonce()
 	k := &talk{nonce: n, sent: make(chan struct{})}
@@ -58,7 +63,7 @@ func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block stri
 	if err != nil {
 		return nil, err
 	}
-	if k.s, k.again, err = c.place.shell(ctx, execRequest(request)); err != nil {
+	if k.s, k.again, k.leave, err = c.place.shell(ctx, execRequest(request)); err != nil {
 		return nil, c.fail("open session", err)
 	}
 	if k.again {
@@ -144,7 +149,7 @@ func (c *conn) deliver(ctx context.Context, b *executor.BecomeAs, k *talk, d *de
 	if ask {
 		begun := time.Now()
 		c.place.launches(1)
-		d.lasts = sync.OnceFunc(func() { c.place.launches(-1) })
+		d.lasts = sync.OnceFunc(func() { c.place.launches(-1); k.leave() })
 		defer d.lasts()
 		pace = func() time.Duration { return c.patience() - time.Since(begun) }
 		defer func() { c.paced(d, time.Since(begun)) }()

@@ -10,9 +10,10 @@ import (
 // place is what the pool keeps for one way of reaching a host: its links, those
 // who wait for a session, and what is remembered of the host.
 type place struct {
-	t    *Transport
-	set  *settings
-	memo memo
+	t      *Transport
+	set    *settings
+	memo   memo
+	starts chan struct{} // one for each command that is just being started
 
 	mu      sync.Mutex
 	links   []*link
@@ -35,6 +36,7 @@ type waiter struct {
 	urgent bool
 	shell  bool // or for a session whose shell has ended its command
 	since  time.Time
+	stays  func() // called when it is not served at once
 }
 
 // slot is what a waiter is handed: the link to open a session on, or a session that is
@@ -44,7 +46,9 @@ type slot struct {
 	session *session
 }
 
-func newPlace(t *Transport, s *settings) *place { return &place{t: t, set: s, used: time.Now()} }
+func newPlace(t *Transport, s *settings) *place {
+	return &place{t: t, set: s, used: time.Now(), starts: make(chan struct{}, standbyMost)}
+}
 
 func (p *place) hold() {
 	p.mu.Lock()
@@ -101,6 +105,9 @@ func (p *place) wait(ctx context.Context, w *waiter) (slot, error) {
 	p.pump()
 	p.mu.Unlock()
 
+	if w.stays != nil && len(w.ch) == 0 {
+		w.stays()
+	}
 	select {
 	case got := <-w.ch:
 		if got == (slot{}) {

@@ -11,7 +11,7 @@ import (
 // channel, no login and no reading of our script. It has one command at a time; who finds none opens a session,
 // or where no more are to be had waits for one, or for a shell that has ended its command: a busy host logs nobody in anew.
 const (
-	// standbyMost is how many stand by for one place.
+	// standbyMost is how many stand by for one place, and how many commands are just being started on it at a time.
 	standbyMost = 4
 	// standbyAge is how old a login may grow: what a new one would find otherwise, beyond
 	// what launch.sh looks at itself, is found then at the latest.
@@ -40,23 +40,36 @@ func (p *place) standby(ctx context.Context) *session {
 }
 
 // shell gives a session for a command's block: one whose shell has ended another (again), or one newly opened.
-func (p *place) shell(ctx context.Context, req request) (s *session, again bool, err error) {
+// It is the command's turn to start until leave, which is to be called unless there was an error.
+func (p *place) shell(ctx context.Context, req request) (s *session, again bool, leave func(), err error) {
 	for {
+		leave, stayed := p.start(ctx), false
 		if s := p.standby(ctx); s != nil {
-			return s, true, nil
+			return s, true, leave, nil
 		}
-		got, err := p.wait(ctx, &waiter{shell: true})
+		got, err := p.wait(ctx, &waiter{shell: true, stays: func() { leave(); stayed = true }})
+		if err != nil {
+			leave()
+			return nil, false, nil, err
+		}
+		if stayed {
+			leave = p.start(ctx)
+		}
 		switch {
-		case err != nil:
-			return nil, false, err
 		case got.session == nil:
-			if s, err := got.link.open(ctx, req); !errors.Is(err, errWaitForSlot) {
-				return s, false, err
+			s, err := got.link.open(ctx, req)
+			if err == nil {
+				return s, false, leave, nil
+			}
+			leave()
+			if !errors.Is(err, errWaitForSlot) {
+				return nil, false, nil, err
 			}
 		case got.session.alive():
 			got.session.bind(ctx)
-			return got.session, true, nil
+			return got.session, true, leave, nil
 		default:
+			leave()
 			got.session.Close()
 		}
 	}

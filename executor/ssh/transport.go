@@ -24,7 +24,8 @@ type Transport struct {
 	stop context.CancelFunc
 	crew crew // dials, links, the janitor and the sweeper
 
-	sweeping sync.Once // starts the sweeper
+	sweeping sync.Once     // starts the sweeper
+	starts   chan struct{} // one for each command that is just being started
 
 	mu     sync.Mutex
 	places map[string]*place
@@ -42,6 +43,7 @@ func New(opt Options) *Transport {
 	t.keys.init(&t.opt)
 	t.hosts.init(&t.opt)
 	t.gates.init(&t.opt)
+	t.starts = make(chan struct{}, t.opt.MaxStarts)
 	t.crew.Go(t.janitor)
 	return t
 }

@@ -1,0 +1,34 @@
+package ssh
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// startMost is how long a command may count as just being started: a host that hangs there must not
+// hold up the others.
+const startMost = 5 * time.Second
+
+// start waits until one more command may be started, on the place and in all. More of them at a time than hosts
+// and controller get done would end none sooner: each takes longer, then the logins do, and in the end hosts give no
+// answer in time. leave is to be called when the command has ended or is found to last, and may be called often. When
+// ctx ends first there is no turn, and what is done next with ctx fails by itself.
+func (p *place) start(ctx context.Context) (leave func()) {
+	if pass(ctx, p.starts) != nil {
+		return func() {}
+	}
+	if pass(ctx, p.t.starts) != nil {
+		<-p.starts
+		return func() {}
+	}
+	once := sync.OnceFunc(func() {
+		<-p.t.starts
+		<-p.starts
+	})
+	late := time.AfterFunc(startMost, once)
+	return func() {
+		late.Stop()
+		once()
+	}
+}
