@@ -28,6 +28,7 @@ type record struct {
 func (r *record) pack(hurry bool) {
 	r.value = encode(r.Entry, hurry)
 	r.end = r.Offset + int64(len(r.Data))
+	recycle(r.Data)
 	r.Data = nil
 }
 

@@ -118,6 +118,25 @@ func encode(e executor.Entry, hurry bool) []byte {
 // scratch holds what a chunk is packed into: more than any codec needs for one.
 var scratch = sync.Pool{New: func() any { return new([2 * maxChunk]byte) }}
 
+// chunks are for the data of large entries on their way to the disk: a host that sends 200 MB/s would have the
+// garbage collector at work all the time.
+var chunks = sync.Pool{New: func() any { return new([maxChunk]byte) }}
+
+// keep copies data. What it gives may be recycled, once.
+func keep(data []byte) []byte {
+	if len(data) <= maxChunk/2 || len(data) > maxChunk {
+		return append(make([]byte, 0, len(data)), data...)
+	}
+	return append(chunks.Get().(*[maxChunk]byte)[:0], data...)
+}
+
+// recycle takes back what nobody looks at any more.
+func recycle(data []byte) {
+	if cap(data) == maxChunk {
+		chunks.Put((*[maxChunk]byte)(data[:maxChunk]))
+	}
+}
+
 // pack compresses data into room, where that is worth it.
 func pack(room, data []byte, hurry bool) (codec byte, payload []byte) {
 	if hurry && s2.MaxEncodedLen(len(data)) <= cap(room) {

@@ -46,6 +46,7 @@ type order struct {
 // queue is what the callers and the writer share. It is bounded in bytes.
 type queue struct {
 	max    int
+	batch  int // of entries, what is compressed and written at once: the more, the fewer syncs, but an update waits behind it
 	linger time.Duration
 
 	mu      sync.Mutex
@@ -115,7 +116,7 @@ func (q *queue) settle(entries []executor.Entry) (*item, error) {
 	}
 	for i := range it.entries {
 		e := &it.entries[i]
-		e.Data = append(make([]byte, 0, len(e.Data)), e.Data...) // the caller's again
+		e.Data = keep(e.Data) // the caller's again
 		it.bytes += len(e.Data) + overhead
 	}
 	return it, nil
@@ -244,12 +245,8 @@ func (q *queue) finished() bool {
 	return q.closed && len(q.items) == 0
 }
 
-const (
-	// enough is the amount of entries that lingers no longer.
-	enough = 1 << 20
-	// batchBytes bounds what is compressed and written at once, so that an update behind it need not wait long.
-	batchBytes = 4 << 20
-)
+// enough is the amount of entries that lingers no longer.
+const enough = 1 << 20
 
 // crew is what the commit before was: of how many updates, and how long it took.
 type crew struct {
@@ -314,7 +311,7 @@ func (q *queue) pop() []*item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, bytes := 0, 0
-	for n < len(q.items) && (n == 0 || bytes+q.items[n].bytes <= batchBytes) {
+	for n < len(q.items) && (n == 0 || bytes+q.items[n].bytes <= q.batch) {
 		bytes += q.items[n].bytes
 		if q.items[n].entries == nil {
 			q.urgent--

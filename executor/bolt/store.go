@@ -87,7 +87,7 @@ func openLocked(o Options, lock *dirLock) (*Store, error) {
 		return nil, errors.Join(err, state.Close())
 	}
 	s := &Store{lock: lock, state: state, shards: shards, sick: sick, done: make(chan struct{})}
-	s.queue = &queue{max: o.QueueBytes, linger: o.Linger, wake: make(chan struct{}, 1)}
+	s.queue = &queue{max: o.QueueBytes, batch: int(min(o.ShardSize, 16<<20)), linger: o.Linger, wake: make(chan struct{}, 1)}
 	s.queue.lengths.shards = shards
 	w := &writer{s: s, queue: s.queue}
 	go func() {
