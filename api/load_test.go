@@ -90,6 +90,7 @@ type load struct {
 	took, listed []time.Duration
 	failed       map[string]int
 	memory       []string
+	rss          []int // MiB, of the same moments
 }
 
 // work is one client.
@@ -144,8 +145,9 @@ func (l *load) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			text, rss := l.d.memory()
 			l.mu.Lock()
-			l.memory = append(l.memory, l.d.memory())
+			l.memory, l.rss = append(l.memory, text), append(l.rss, rss)
 			l.mu.Unlock()
 		}
 	}
@@ -169,6 +171,18 @@ func (l *load) report(length time.Duration) {
 	}
 	if p99 := at(l.listed, 99); p99 > 50*time.Millisecond {
 		l.t.Errorf("p99 of GET /runs is %v, over 50ms", p99)
+	}
+	l.flat(length)
+}
+
+// flat reports a resident set that goes on growing when all clients have long been there.
+func (l *load) flat(length time.Duration) {
+	n := len(l.rss)
+	if length < time.Minute || n < 4 {
+		return
+	}
+	if half, end := l.rss[n/2], l.rss[n-1]; end > half+half/10 {
+		l.t.Errorf("tfwd grew from %d to %d MB in the second half", half, end)
 	}
 }
 
@@ -242,8 +256,8 @@ func (d *loaded) inside(method, route string) string {
 	return strings.Join(said, ", ")
 }
 
-// memory tells what the process holds: resident set, Go heap, goroutines.
-func (d *loaded) memory() string {
+// memory tells what the process holds: resident set (in MiB too), Go heap, goroutines.
+func (d *loaded) memory() (text string, rss int) {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
 	cpu := 0.0 // proc(5): utime and stime are the 14th and 15th field, in hundredths
 	if f := strings.Fields(string(stat)); len(f) > 15 {
@@ -252,11 +266,10 @@ func (d *loaded) memory() string {
 		cpu = float64(user+system) / 100
 	}
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	rss := "?"
 	for line := range strings.Lines(string(status)) {
 		if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			kib, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), " kB"))
-			rss = fmt.Sprint(kib>>10, " MB")
+			rss = kib >> 10
 		}
 	}
 	said := map[string]float64{}
@@ -267,5 +280,5 @@ func (d *loaded) memory() string {
 			said[name], _ = strconv.ParseFloat(value, 64)
 		}
 	}
-	return fmt.Sprintf("cpu %.1fs rss %s heap %.0f MB goroutines %.0f", cpu, rss, said["go_memstats_heap_inuse_bytes"]/(1<<20), said["go_goroutines"])
+	return fmt.Sprintf("cpu %.1fs rss %d MB heap %.0f MB goroutines %.0f", cpu, rss, said["go_memstats_heap_inuse_bytes"]/(1<<20), said["go_goroutines"]), rss
 }

@@ -160,10 +160,8 @@ func (e *Executor) walkAuditBack(ctx context.Context, before uint64, fn func(a A
 				return true
 			})
 		})
-		for _, raw := range page {
-			if err == nil {
-				err = auditLine(raw, fn)
-			}
+		if err == nil {
+			err = auditLines(page, fn)
 		}
 		if errors.Is(err, errEnough) {
 			return nil
@@ -195,18 +193,14 @@ func (e *Executor) walkAudit(ctx context.Context, from uint64, fn func(a AuditEn
 			if done = len(page) < auditPage; !done || err != nil || last == nil {
 				return err
 			}
-			for _, raw := range page { // before last: it is asked of the end of the chain
-				if err := auditLine(raw, fn); err != nil {
-					return err
-				}
+			if err := auditLines(page, fn); err != nil { // before last: it is asked of the end of the chain
+				return err
 			}
 			page = nil
 			return last(tx)
 		})
-		for _, raw := range page {
-			if err == nil {
-				err = auditLine(raw, fn)
-			}
+		if err == nil {
+			err = auditLines(page, fn)
 		}
 		if errors.Is(err, errEnough) {
 			return nil
@@ -218,12 +212,18 @@ func (e *Executor) walkAudit(ctx context.Context, from uint64, fn func(a AuditEn
 	return nil
 }
 
-func auditLine(raw []byte, fn func(a AuditEntry, raw []byte) error) error {
-	var a AuditEntry
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return fmt.Errorf("an audit entry is no JSON any more: %w: %w", err, ErrCorrupt)
+// auditLines calls fn for each entry of a page until it gives an error.
+func auditLines(page [][]byte, fn func(a AuditEntry, raw []byte) error) error {
+	for _, raw := range page {
+		var a AuditEntry
+		if err := json.Unmarshal(raw, &a); err != nil {
+			return fmt.Errorf("an audit entry is no JSON any more: %w: %w", err, ErrCorrupt)
+		}
+		if err := fn(a, raw); err != nil {
+			return err
+		}
 	}
-	return fn(a, raw)
+	return nil
 }
 
 func auditKey(seq uint64) string { return fmt.Sprintf("%016x", seq) }
