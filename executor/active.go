@@ -46,7 +46,7 @@ type part struct {
 	revived  bool       // an earlier process had it
 	waiting  time.Time  // since when it waits for its host, where that has an end
 	place    *tenant    // its place on the host, when an earlier process began it
-	begun    func()     // called when its first command runs
+	begun    func()     // called when its first command runs or its first file is on its way
 }
 
 type setting struct {

@@ -33,7 +33,7 @@ func (e *Executor) inside(a *active, p *part) {
 		e.conclude(a, p, nil)
 	default:
 		defer leave()
-		begun := e.gate.enter(a)
+		begun := e.gate.enter(a, p.host.Name)
 		defer begun()
 		p.begun = begun
 		if !e.settled(a, p) { // while it waited

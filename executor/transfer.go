@@ -72,6 +72,7 @@ func (r *remote) insist(ctx context.Context, op *opRecord, ordinal int, do func(
 		}
 		var t plugins.Transfer
 		if err == nil {
+			r.p.begun() // a large file would count as beginning for long
 			t, err = do(ctx, op)
 		}
 		switch {
