@@ -58,8 +58,9 @@ func (p *part) record() resultRecord {
 	return resultRecord{HostResult: p.result, Settings: p.settings, Waiting: p.waiting}
 }
 
-// newActive takes the snapshot of the hosts that the run keeps.
-func (e *Executor) newActive(run Run, method plugins.Method, l limits, hosts []*inventory.Host, inv *inventory.Inventory) (*active, error) {
+// newActive takes the snapshot of the hosts that the run keeps, with those on the way to them: a principal need
+// not see them to pass.
+func (e *Executor) newActive(run Run, method plugins.Method, l limits, hosts []*inventory.Host, whole *inventory.Inventory) (*active, error) {
 	a := &active{method: method, limits: l, run: run, hosts: map[string]*inventory.Host{}, jumps: map[string]string{}}
 	for i, h := range hosts {
 		part, err := a.keep(i, h)
@@ -69,7 +70,7 @@ func (e *Executor) newActive(run Run, method plugins.Method, l limits, hosts []*
 		a.parts = append(a.parts, part)
 	}
 	for _, h := range hosts {
-		if err := a.keepJumps(h, e.cfg.Inventory()); err != nil {
+		if err := a.keepJumps(h, whole); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 		}
 	}
@@ -104,7 +105,7 @@ func newPart(index int, h *inventory.Host, key string, raw []byte) (*part, error
 	return &part{index: index, host: h, view: view, settings: key, result: HostResult{Host: h.Name}}, nil
 }
 
-// keepJumps stores the hosts on the way too. A principal need not see them to pass.
+// keepJumps stores the hosts on the way too.
 func (a *active) keepJumps(h *inventory.Host, inv *inventory.Inventory) error {
 	for _, name := range h.SSH.Jump {
 		if _, known := a.jumps[name]; known {

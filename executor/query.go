@@ -12,11 +12,20 @@ import (
 
 // inventory is the current snapshot as the principal sees it, with the operators' states.
 func (e *Executor) inventory(p Principal) *inventory.Inventory {
-	inv := e.cfg.Inventory().WithStates(e.states())
+	return p.view(e.wholeInventory())
+}
+
+// wholeInventory is this moment's, with the operators' states.
+func (e *Executor) wholeInventory() *inventory.Inventory {
+	return e.cfg.Inventory().WithStates(e.states())
+}
+
+// view is what of an inventory exists for the principal.
+func (p Principal) view(whole *inventory.Inventory) *inventory.Inventory {
 	if p.Groups == nil {
-		return inv
+		return whole
 	}
-	return inv.Restrict(p.Sees)
+	return whole.Restrict(p.Sees)
 }
 
 // Snapshot is what a [Executor.Select] of the principal goes by at this moment: the inventory with the

@@ -118,7 +118,8 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if err := e.checkSecrets(p, req.Parameters); err != nil {
 		return nil, err
 	}
-	inv := e.inventory(p)
+	whole := e.wholeInventory()
+	inv := p.view(whole)
 	sel, err := inv.Select(inventory.Query{Target: req.Target, Where: req.Where, AllowMissing: req.AllowMissing,
 		Expect: req.Expect, AdHoc: req.AdHoc, Facts: e.facts})
 	if err != nil {
@@ -135,7 +136,7 @@ func (e *Executor) prepare(p Principal, req Request) (*active, error) {
 	if len(run.Parameters) == 0 {
 		run.Parameters = json.RawMessage("{}")
 	}
-	a, err := e.newActive(run, method, limits, sel.Hosts, inv)
+	a, err := e.newActive(run, method, limits, sel.Hosts, whole)
 	if err != nil {
 		return nil, err
 	}
