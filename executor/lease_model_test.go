@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -59,10 +61,11 @@ func (d *desks) restart() {
 }
 
 // client takes a lease, uses it for a moment, and ends it in one of the ways that there are.
-func (d *desks) client(name string) error {
+func (d *desks) client(name string, draw *rand.Rand) error {
 	p := executor.Principal{Name: name, Role: executor.Operator}
-	req := executor.LeaseRequest{Target: []string{"h1", "h[1-2]", "h[2-4]", "all", "h4"}[rand.IntN(5)], Count: rand.IntN(2), Shared: rand.IntN(5) == 0,
-		Priority: -rand.IntN(3), For: executor.Duration(time.Duration(1+rand.IntN(8)) * time.Millisecond), Wait: executor.Duration(2 * time.Minute)}
+	target := draw.IntN(5)
+	req := executor.LeaseRequest{Target: []string{"h1", "h[1-2]", "h[2-4]", "all", "h4"}[target], Count: draw.IntN([]int{2, 2, 3, 4, 2}[target]), Shared: draw.IntN(5) == 0,
+		Priority: -draw.IntN(3), For: executor.Duration(time.Duration(1+draw.IntN(8)) * time.Millisecond), Wait: executor.Duration(2 * time.Minute)}
 	var l executor.Lease
 	for {
 		var err error
@@ -89,7 +92,7 @@ func (d *desks) client(name string) error {
 		}
 	}
 	var err error
-	switch rand.IntN(4) {
+	switch draw.IntN(4) {
 	case 0: // dies: the lease expires
 	case 1:
 		err = d.now().Renew(d.t.Context(), p, l.ID, executor.Duration(3*time.Millisecond))
@@ -105,9 +108,18 @@ func (d *desks) client(name string) error {
 }
 
 // TestThousandLeases: 50 clients take, renew, break, release and forget 1,000
-// leases while the controller is killed again and again. Nobody waits for ever, and no
-// host has two holders at any time.
+// leases while the controller is killed again and again. Nobody waits for ever or is passed by
+// who comes after, and no host has two holders at any time. LEASE_SEED=n repeats what the clients
+// ask for; when the kills come is up to the machine.
 func TestThousandLeases(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("LEASE_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal("LEASE_SEED:", err)
+		}
+	}
+	t.Logf("LEASE_SEED=%d", seed)
 	l := newLab(t, "h[1-4]")
 	l.drain()
 	d := &desks{t: t, lab: l}
@@ -115,8 +127,9 @@ func TestThousandLeases(t *testing.T) {
 	var clients sync.WaitGroup
 	for i := range 50 {
 		clients.Go(func() {
+			draw := rand.New(rand.NewPCG(seed, uint64(i)))
 			for range 20 {
-				if err := d.client(fmt.Sprintf("u%d", i)); err != nil {
+				if err := d.client(fmt.Sprintf("u%d", i), draw); err != nil {
 					t.Error(err)
 					return
 				}
@@ -150,7 +163,7 @@ func TestThousandLeases(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	checkSpans(t, l.store, kills)
+	replayLeases(t, d.now(), checkSpans(t, l.store, kills))
 	if n, _, err := d.now().VerifyAudit(t.Context(), me); err != nil {
 		t.Errorf("after %d entries: %v", n, err)
 	}
@@ -176,9 +189,10 @@ func allEnded(t *testing.T, store executor.Store) bool {
 	return ended
 }
 
-// checkSpans reads every lease there was and compares the times in which hosts were held.
-func checkSpans(t *testing.T, store executor.Store, kills int) {
+// checkSpans reads every lease there was, compares the times in which hosts were held, and gives the leases.
+func checkSpans(t *testing.T, store executor.Store, kills int) map[string]executor.Lease {
 	t.Helper()
+	all := map[string]executor.Lease{}
 	byHost := map[string][]executor.Lease{}
 	held, late := 0, 0
 	err := store.View(t.Context(), func(tx executor.Tx) error {
@@ -188,6 +202,7 @@ func checkSpans(t *testing.T, store executor.Store, kills int) {
 				t.Errorf("%v: %s", err, raw)
 				return true
 			}
+			all[one.ID] = one
 			if one.Held.IsZero() {
 				late++
 				return true
@@ -202,9 +217,9 @@ func checkSpans(t *testing.T, store executor.Store, kills int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for h, all := range byHost {
-		for i, a := range all {
-			for _, b := range all[i+1:] {
+	for h, its := range byHost {
+		for i, a := range its {
+			for _, b := range its[i+1:] {
 				if !(a.Shared && b.Shared) && a.Held.Before(b.Over) && b.Held.Before(a.Over) {
 					t.Errorf("%s had two holders: %+v and %+v", h, a, b)
 				}
@@ -215,4 +230,5 @@ func checkSpans(t *testing.T, store executor.Store, kills int) {
 	if held < 900 || late > 0 && t.Failed() {
 		t.Errorf("only %d leases were held", held)
 	}
+	return all
 }
