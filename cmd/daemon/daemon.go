@@ -24,6 +24,9 @@ import (
 // Main runs tfwd and gives its exit status: 0 after a clean stop, 2 for settings
 // that are refused, 3 when it could not start or broke.
 func Main(version string, args, environ []string, stdout, stderr io.Writer) int {
+	if err := controller.NoCores(); err != nil {
+		say(stderr, err.Error())
+	}
 	err := run(version, args, environ, stdout, stderr)
 	var problems inventory.Problems
 	switch {

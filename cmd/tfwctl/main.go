@@ -8,11 +8,18 @@ import (
 	"os"
 	"strings"
 
+	"tfw/cmd/controller"
 	"tfw/cmd/tfwctl/lines"
 	"tfw/executor"
 )
 
-func main() { os.Exit(run(newApp(), os.Args[1:])) }
+func main() {
+	a := newApp()
+	if err := controller.NoCores(); err != nil {
+		a.say("tfwctl: %v", err)
+	}
+	os.Exit(run(a, os.Args[1:]))
+}
 
 func run(a *app, args []string) int {
 	root := newRoot(a)

@@ -69,6 +69,7 @@ func files(t *testing.T, dir string, fn func(path string, content []byte)) {
 
 // TestSecretsAreFoundNowhere hands secrets to commands in every way that there is, through a tfwd that tells all it can (debug),
 // is killed and drains meanwhile, and looks for them in every byte that is left anywhere, and in what other users of the host can see.
+// Its memory does hold them: that a crash copies none of it to a core file is TestCrashesLeaveNoCore's.
 func TestSecretsAreFoundNowhere(t *testing.T) {
 	lab := openSSHLab(t, 3)
 	secrets := map[string]string{
