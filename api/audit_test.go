@@ -12,7 +12,8 @@ import (
 )
 
 // TestEveryActionIsOnRecord does all that is to be on record over the API, each under a request id of its own, and looks
-// for the line: who, with which token, from where, on which hosts, with which outcome.
+// for the line: who, with which token, from where, on which hosts, with which outcome. Reloads are no request:
+// cmd/controller's TestReloadsAreOnRecord has them.
 func TestEveryActionIsOnRecord(t *testing.T) {
 	l := newTeams(t)
 	const params = `"plugin":"linux_system","method":"run_shell","parameters":{"command":"true"}`

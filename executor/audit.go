@@ -334,6 +334,19 @@ func (e *Executor) Refused(ctx context.Context, p Principal, what, why string) {
 	e.recordAudit(ctx, p, AuditEntry{Action: "request", Object: clip(what, 200), Outcome: "refused", Detail: clip(why, 500)})
 }
 
+// Reloaded puts on record that the controller read settings of its own again, by which occasion, and whether they were
+// taken. Who edited a file or sent the signal it cannot know. Of a flood of refusals only some are written.
+func (e *Executor) Reloaded(ctx context.Context, occasion string, entry AuditEntry, refused error) {
+	entry.Outcome = "taken"
+	if refused != nil {
+		entry.Outcome, entry.Detail = "refused", clip(refused.Error(), 500)
+		if ok, _ := e.refusals.take("\x00reload", time.Now()); !ok {
+			return
+		}
+	}
+	e.recordAudit(ctx, Principal{Name: "tfwd", Source: occasion}, entry)
+}
+
 func clip(text string, n int) string {
 	if len(text) > n {
 		return strings.ToValidUTF8(text[:n], "") + "..."

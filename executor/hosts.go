@@ -168,7 +168,7 @@ func usedIDs(tx Tx, inv *inventory.Inventory, known map[string]int) (map[int]boo
 // InventoryChanged takes note of a reloaded inventory: new hosts get their ids.
 func (e *Executor) InventoryChanged(ctx context.Context) error {
 	inv := e.cfg.Inventory()
-	e.recordAudit(ctx, Principal{Name: "tfwd", Source: "local"}, AuditEntry{Action: "inventory.reload", Object: inv.Revision(), Outcome: "taken"})
+	e.Reloaded(ctx, "file", AuditEntry{Action: "inventory.reload", Object: inv.Revision()}, nil)
 	e.closeHosts()
 	return e.identify(ctx, inv)
 }

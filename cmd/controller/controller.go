@@ -84,8 +84,9 @@ type Controller struct {
 	policy    atomic.Pointer[executor.Policy] // nil: none
 	http      net.Listener                    // nil: none
 
-	reloading  sync.Mutex // guards policyText
+	reloading  sync.Mutex // guards what follows
 	policyText []byte     // of the file in force
+	policyBad  string     // the mistake that is on record, "" for none
 
 	stop    context.CancelFunc // of the background work
 	work    sync.WaitGroup
@@ -158,19 +159,27 @@ func (c *Controller) readInventory(ctx context.Context) error {
 	c.cfg.Inventory = path
 	opt := inventory.Options{Plugins: c.registry.Names(), CacheDir: filepath.Join(c.cfg.Data, "inventory")}
 	// The watching goes on after the start: Close ends it.
-	c.live, err = inventory.NewLive(context.WithoutCancel(ctx), path, opt, func(_ *inventory.Inventory, s inventory.Status) {
-		if s.Error != "" {
-			c.log.Error("inventory: the edit is not taken, the last good one stays in use", "error", s.Error)
-			return
-		}
-		c.log.Info("inventory: reloaded", "revision", s.Revision, "hosts", s.Hosts)
-		if e := c.hook.Load(); e != nil {
-			if err := e.InventoryChanged(context.Background()); err != nil {
-				c.log.Error("inventory: new hosts have no ids yet", "error", err)
-			}
-		}
-	})
+	c.live, err = inventory.NewLive(context.WithoutCancel(ctx), path, opt, func(_ *inventory.Inventory, s inventory.Status) { c.inventoryChanged(s) })
 	return err
+}
+
+// inventoryChanged tells of an edit that was taken, or of a new mistake.
+func (c *Controller) inventoryChanged(s inventory.Status) {
+	e := c.hook.Load()
+	if s.Error != "" {
+		c.log.Error("inventory: the edit is not taken, the last good one stays in use", "error", s.Error)
+		if e != nil {
+			e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: "inventory.reload", Object: s.Revision}, errors.New(s.Error))
+		}
+		return
+	}
+	c.log.Info("inventory: reloaded", "revision", s.Revision, "hosts", s.Hosts)
+	if e == nil {
+		return
+	}
+	if err := e.InventoryChanged(context.Background()); err != nil {
+		c.log.Error("inventory: new hosts have no ids yet", "error", err)
+	}
 }
 
 func (c *Controller) makeExecutor(ctx context.Context) (err error) {
@@ -237,11 +246,13 @@ func (c *Controller) Idle(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Reload reads the inventory, the policy and the certificate again. On an error the ones in use stay.
+// Reload reads the inventory, the policy and the certificate again, as SIGHUP asks for. On an error the ones in use stay.
 func (c *Controller) Reload(ctx context.Context) error {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
-	return errors.Join(c.live.Reload(ctx), c.loadPolicy(), c.loadCert())
+	err := errors.Join(c.live.Reload(ctx), c.loadPolicy(), c.loadCert())
+	c.exec.Reloaded(ctx, "signal", executor.AuditEntry{Action: "reload", Object: c.live.Current().Revision()}, err)
+	return err
 }
 
 // Close drains: no new runs, those under way go on on their hosts and the next

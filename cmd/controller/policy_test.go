@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +67,7 @@ func TestPolicyFileIsTakenWhileRunning(t *testing.T) {
 	until(executor.Operator)
 	writeText(t, c.policyPath(), "rules:\n  - {name: ci, role: viewer}\n")
 	until(executor.Viewer)
-	for _, bad := range []string{"rules: [{name: ci, rule: admin}]", "rules: [", "rules: [{name: ci, role: root}]"} {
+	for _, bad := range []string{"rules: [{name: ci, rule: admin}]", "rules: [", "rules: [{name: ci, role: root}]", "", "# rules:\n"} {
 		writeText(t, c.policyPath(), bad)
 		if err := c.Reload(t.Context()); err == nil || role() != executor.Viewer {
 			t.Errorf("%s: %v, %s", bad, err, role())
@@ -86,5 +88,98 @@ func TestBadPolicyRefusesTheStart(t *testing.T) {
 	c, err := Start(t.Context(), Config{Inventory: filepath.Join(dir, "inventory.yaml"), Data: filepath.Join(dir, "data"), Version: "test"})
 	if err == nil {
 		t.Fatal("started", c.Close(context.Background()))
+	}
+}
+
+// TestHalfAPolicyIsNotTaken: a file that is written piece by piece counts when it is whole, not at each piece that could be one.
+func TestHalfAPolicyIsNotTaken(t *testing.T) {
+	c := startOne(t, func(*Config) {})
+	f, err := os.Create(c.policyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const rules = 60 // one is written in a part of policyQuiet: over 3 s, longer than policyEvery
+	for i := range rules {
+		if i == 0 {
+			_, err = f.WriteString("rules:\n")
+		}
+		if err == nil {
+			_, err = f.WriteString("  - {name: \"*\", deny: [deploy.reboot]}\n")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrote := time.Now()
+		time.Sleep(policyQuiet / 4) // the writer's pace is what is tested
+		if time.Since(wrote) > policyQuiet/2 {
+			t.Skip("the machine is too busy to write at that pace")
+		}
+		if p := c.policy.Load(); p != nil && len(p.Rules) < rules {
+			t.Fatalf("%d rules of %d are in force", len(p.Rules), rules)
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); c.policy.Load() == nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the whole policy is not taken")
+		}
+	}
+	if p := c.policy.Load(); len(p.Rules) != rules {
+		t.Errorf("%d rules of %d are in force", len(p.Rules), rules)
+	}
+}
+
+// TestReloadsAreOnRecord: edits that tfwd finds by itself, and SIGHUP, with what came of them.
+func TestReloadsAreOnRecord(t *testing.T) {
+	c := startOne(t, func(*Config) {})
+	const host = "version: 1\nhosts: {h1: {address: 127.0.0.1, plugins: [linux_system]}"
+	told := uint64(0) // by the entries before
+	reload := func() {
+		if err := c.Reload(t.Context()); err != nil {
+			t.Log(err) // it is on record
+		}
+	}
+	for _, step := range []struct {
+		path, text, action, outcome, detail string
+		hup                                 bool
+	}{
+		{c.cfg.Inventory, host + ", h2: {}}\n", "inventory.reload", "taken", "", false},
+		{c.cfg.Inventory, host + ", h3: {adress: x}}\n", "inventory.reload", "refused", "adress", false},
+		{c.cfg.Inventory, host + ", h4: {}}\n", "inventory.reload", "taken", "", true},
+		{c.policyPath(), "rules:\n  - {name: ci, role: viewer}\n", "policy.reload", "taken", "", false},
+		{c.policyPath(), "rules:\n  - {name: ci, rolle: viewer}\n", "policy.reload", "refused", "rolle", false},
+		{c.policyPath(), "rules:\n  - {name: ci, role: operator}\n", "policy.reload", "taken", "", true},
+		{c.policyPath(), "rules: [", "policy.reload", "refused", "policy.yaml", true},
+	} {
+		writeText(t, step.path, step.text)
+		if step.hup {
+			reload()
+		}
+		var got executor.AuditEntry
+		for end := time.Now().Add(20 * time.Second); got.Seq == 0; time.Sleep(5 * time.Millisecond) {
+			all, _, err := c.exec.Audit(t.Context(), executor.Local("me"), executor.AuditFilter{After: told, Action: step.action})
+			if err != nil || time.Now().After(end) {
+				t.Fatalf("%q is not on record: %v", step.text, err)
+			}
+			if len(all) > 0 {
+				got = all[0]
+			}
+		}
+		if got.Who != "tfwd" || got.Source != "file" || got.Time.IsZero() || got.Object == "" || got.Outcome != step.outcome || !strings.Contains(got.Detail, step.detail) {
+			t.Errorf("%q: %+v", step.text, got)
+		}
+		told = got.Seq
+	}
+	all, _, err := c.exec.Audit(t.Context(), executor.Local("me"), executor.AuditFilter{Action: "reload"})
+	outcomes := []string{}
+	for _, e := range all {
+		outcomes = append(outcomes, e.Source+" "+e.Outcome)
+	}
+	if err != nil || !slices.Equal(outcomes, []string{"signal taken", "signal taken", "signal refused"}) {
+		t.Errorf("SIGHUP: %v, %v", all, err)
+	}
+	reload() // the mistake is told once, the signal each time
+	if more, _, err := c.exec.Audit(t.Context(), executor.Local("me"), executor.AuditFilter{After: all[len(all)-1].Seq}); err != nil || len(more) != 1 || more[0].Action != "reload" {
+		t.Errorf("the same mistake again: %+v, %v", more, err)
 	}
 }
