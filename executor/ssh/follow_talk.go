@@ -52,10 +52,14 @@ type text struct {
 func (c *conn) beginLaunch(ctx context.Context, b *executor.BecomeAs, block string) (*talk, error) {
 	if b != nil || c.t.opt.StandbyIdle < 0 {
 		k, err := c.begin(ctx, b, text{"", launchText + "t_k='' t_R=''\n" + block}, false)
-		if err == nil {
-			k.leave = c.place.start(ctx)
+		if err != nil {
+			return nil, err
 		}
-		return k, err
+		if k.leave, err = c.place.start(ctx); err != nil {
+			k.s.Close()
+			return nil, err
+		}
+		return k, nil
 	}
 	n := nonce()
 	k := &talk{nonce: n, sent: make(chan struct{})}

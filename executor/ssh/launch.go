@@ -102,7 +102,16 @@ func (c *conn) launch(ctx context.Context, cmd executor.DurableCommand, d *deliv
 		}
 	}
 	some := c.place.acks().take(keyOf(cmd.Become), ackBatch)
-	block, err := c.block(ctx, cmd, d.from, acksText(some))
+	out, err := c.launchWith(ctx, cmd, d, acksText(some))
+	if out != outcomeEnd && some != nil {
+		c.place.acks().putBack(keyOf(cmd.Become), some) // doing it twice does no harm
+	}
+	return out, err
+}
+
+// launchWith launches the command; after is what the host does when all is said.
+func (c *conn) launchWith(ctx context.Context, cmd executor.DurableCommand, d *delivery, after string) (outcome, error) {
+	block, err := c.block(ctx, cmd, d.from, after)
 	if err != nil {
 		return outcomeNone, err
 	}
@@ -110,11 +119,7 @@ func (c *conn) launch(ctx context.Context, cmd executor.DurableCommand, d *deliv
 	if err != nil {
 		return outcomeNone, err
 	}
-	out, err := c.deliver(ctx, cmd.Become, k, d, true)
-	if out != outcomeEnd && some != nil {
-		c.place.acks().putBack(keyOf(cmd.Become), some) // doing it twice does no harm
-	}
-	return out, err
+	return c.deliver(ctx, cmd.Become, k, d, true)
 }
 
 // block is the text for one command, for a shell that knows launch.sh's functions. after is done when all is said.

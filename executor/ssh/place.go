@@ -128,7 +128,18 @@ func (p *place) forget(w *waiter) {
 		p.waiting = slices.Delete(p.waiting, i, i+1)
 		return
 	}
-	got := <-w.ch
+	p.handBack(<-w.ch)
+}
+
+// giveBack takes back what a waiter was handed and does not use.
+func (p *place) giveBack(got slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handBack(got)
+}
+
+// handBack is giveBack, called with p.mu held.
+func (p *place) handBack(got slot) {
 	if got.session != nil {
 		got.session.shut()
 	}

@@ -43,36 +43,47 @@ func (p *place) standby(ctx context.Context) *session {
 // It is the command's turn to start until leave, which is to be called unless there was an error.
 func (p *place) shell(ctx context.Context, req request) (s *session, again bool, leave func(), err error) {
 	for {
-		leave, stayed := p.start(ctx), false
+		leave, err := p.start(ctx)
+		if err != nil {
+			return nil, false, nil, err
+		}
 		if s := p.standby(ctx); s != nil {
 			return s, true, leave, nil
 		}
+		stayed := false
 		got, err := p.wait(ctx, &waiter{shell: true, stays: func() { leave(); stayed = true }})
 		if err != nil {
 			leave()
 			return nil, false, nil, err
 		}
 		if stayed {
-			leave = p.start(ctx)
-		}
-		switch {
-		case got.session == nil:
-			s, err := got.link.open(ctx, req)
-			if err == nil {
-				return s, false, leave, nil
-			}
-			leave()
-			if !errors.Is(err, errWaitForSlot) {
+			if leave, err = p.start(ctx); err != nil {
+				p.giveBack(got)
 				return nil, false, nil, err
 			}
-		case got.session.alive():
-			got.session.bind(ctx)
-			return got.session, true, leave, nil
-		default:
-			leave()
-			got.session.Close()
 		}
+		if s, again, err := got.use(ctx, req); !errors.Is(err, errWaitForSlot) {
+			if err != nil {
+				leave()
+			}
+			return s, again, leave, err
+		}
+		leave()
 	}
+}
+
+// use makes a session of the slot; errWaitForSlot tells to wait for another.
+func (got slot) use(ctx context.Context, req request) (s *session, again bool, err error) {
+	switch {
+	case got.session == nil:
+		s, err := got.link.open(ctx, req)
+		return s, false, err
+	case got.session.alive():
+		got.session.bind(ctx)
+		return got.session, true, nil
+	}
+	got.session.Close()
+	return nil, false, errWaitForSlot
 }
 
 // keep lets the session's shell stand by, or go on with the command of who waits; false when it is not wanted or of no use.

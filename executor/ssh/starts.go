@@ -12,15 +12,14 @@ const startMost = 5 * time.Second
 
 // start waits until one more command may be started, on the place and in all. More of them at a time than hosts
 // and controller get done would end none sooner: each takes longer, then the logins do, and in the end hosts give no
-// answer in time. leave is to be called when the command has ended or is found to last, and may be called often. When
-// ctx ends first there is no turn, and what is done next with ctx fails by itself.
-func (p *place) start(ctx context.Context) (leave func()) {
-	if pass(ctx, p.starts) != nil {
-		return func() {}
+// answer in time. leave is to be called when the command has ended or is found to last, and may be called often.
+func (p *place) start(ctx context.Context) (leave func(), err error) {
+	if err := pass(ctx, p.starts); err != nil {
+		return nil, err
 	}
-	if pass(ctx, p.t.starts) != nil {
+	if err := pass(ctx, p.t.starts); err != nil {
 		<-p.starts
-		return func() {}
+		return nil, err
 	}
 	once := sync.OnceFunc(func() {
 		<-p.t.starts
@@ -30,5 +29,5 @@ func (p *place) start(ctx context.Context) (leave func()) {
 	return func() {
 		late.Stop()
 		once()
-	}
+	}, nil
 }

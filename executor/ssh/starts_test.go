@@ -3,12 +3,22 @@ package ssh
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"tfw/executor"
 )
+
+func mustStart(t *testing.T, c *conn) (leave func()) {
+	t.Helper()
+	leave, err := c.place.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leave
+}
 
 // TestStartsAreBounded: where as many commands are just being started as may be, a further one waits, and can be
 // given up; one that lasts does not keep the others waiting.
@@ -17,10 +27,10 @@ func TestStartsAreBounded(t *testing.T) {
 	h.tr = newTransport(t, Options{MaxStarts: 1})
 	c := h.conn(t)
 	mustRun(t, c, command("true"))
-	leave := c.place.start(t.Context())
+	leave := mustStart(t, c)
 	leave()
 	leave() // again: nothing
-	leave = c.place.start(t.Context())
+	leave = mustStart(t, c)
 
 	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()
@@ -58,5 +68,29 @@ func TestStartsAreBounded(t *testing.T) {
 	all.Wait()
 	if n, m := len(h.tr.starts), len(c.place.starts); n+m != 0 {
 		t.Errorf("%d and %d are still being started", n, m)
+	}
+}
+
+// TestAcksOutliveALaunchThatFailed: what a command was to take along is forgotten all the same when it never came to start.
+func TestAcksOutliveALaunchThatFailed(t *testing.T) {
+	h := newDurableHost(t)
+	h.tr = newTransport(t, Options{MaxStarts: 1})
+	c := h.conn(t)
+	for range ackBatch {
+		cmd := command("true")
+		mustRun(t, c, cmd)
+		c.Acknowledge(nil, cmd.ID)
+	}
+	leave := mustStart(t, c)
+	defer leave()
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := c.Run(ctx, command("true"), executor.Offsets{}, false, &recorder{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	h.tr.sweepAll(within(t, 10*time.Second), 10*time.Second, true)
+	runs, err := filepath.Glob(filepath.Join(h.home, ".tfw", "*+run"))
+	if err != nil || len(runs) > 0 {
+		t.Errorf("%d commands are not forgotten: %v", len(runs), err)
 	}
 }
