@@ -95,7 +95,11 @@ func TestChaos(t *testing.T) {
 }
 
 func (c *chaos) prepare(ctx context.Context, t *testing.T, hosts int) {
-	lab, err := executortest.NewLab(ctx, executortest.LabOptions{Hosts: hosts, OpenSSH: true, Proxied: true})
+	opt := executortest.LabOptions{Hosts: hosts, OpenSSH: true, Proxied: true}
+	if c.lossy { // a connection whose last packet was lost is one for ever to an sshd that never asks
+		opt.Config = []string{"ClientAliveInterval 3", "ClientAliveCountMax 3"}
+	}
+	lab, err := executortest.NewLab(ctx, opt)
 	if errors.Is(err, executortest.ErrNoOpenSSH) {
 		t.Skip(err)
 	}
