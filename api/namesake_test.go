@@ -69,3 +69,52 @@ func TestNamesakes(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesakesKeys: an idempotency key is its user's, whatever token it comes with. To another of the same name that sees
+// more or less it is taken: it gets neither the answer nor a word of it, and nothing runs twice.
+func TestNamesakesKeys(t *testing.T) {
+	l := newTeams(t)
+	of := func(token string, groups ...string) executor.Principal {
+		return executor.Principal{Name: "ann", Role: executor.Operator, Token: token, Groups: groups}
+	}
+	wide, red, again := of("1"), of("2", "red"), of("3", "red")
+	submits := map[string]func(p executor.Principal, key, on string) (string, error){
+		"run": func(p executor.Principal, key, on string) (string, error) {
+			run, err := l.exec.Submit(t.Context(), p, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: on, Parameters: []byte(`{"command":"true"}`), IdempotencyKey: key})
+			if err != nil {
+				return "", err
+			}
+			return string(run.ID), nil
+		},
+		"test plan": func(p executor.Principal, key, on string) (string, error) {
+			made, err := l.plans.Submit(t.Context(), p, plan.Submission{Plan: "name: p\nhosts: {dut: " + on + "}\nsteps:\n  one: {uses: linux_system.run_shell, on: dut, with: {command: 'true'}}\n", IdempotencyKey: key})
+			if err != nil {
+				return "", err
+			}
+			return made.ID, nil
+		},
+	}
+	for what, submit := range submits {
+		for i, c := range []struct {
+			first, second executor.Principal
+			on            string
+			same          bool
+		}{
+			{red, red, "red1", true}, {red, again, "red1", true}, {wide, wide, "blue1", true},
+			{wide, red, "red1", false}, {wide, red, "blue1", false}, {red, wide, "red1", false}, {red, of("4", "red", "blue"), "red1", false},
+		} {
+			key := what + string(rune('a'+i))
+			made, err := submit(c.first, key, c.on)
+			if err != nil {
+				t.Fatal(what, i, err)
+			}
+			got, err := submit(c.second, key, c.on)
+			if c.same && (err != nil || got != made) {
+				t.Errorf("%s %d: %s, %v, want %s", what, i, got, err, made)
+			}
+			if !c.same && (!errors.Is(err, executor.ErrNamesakeKey) || !errors.Is(err, executor.ErrReplayedKey) || strings.Contains(err.Error(), made)) {
+				t.Errorf("%s %d: %s, %v", what, i, got, err)
+			}
+		}
+	}
+}

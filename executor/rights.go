@@ -2,6 +2,7 @@ package executor
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"tfw/inventory"
@@ -54,6 +55,11 @@ func (p Principal) Was(q Principal) bool {
 	return p.Name == q.Name && (p.Token == q.Token || within(q.Groups, p.Groups))
 }
 
+// Same reports whether the principal is the one that q was, with as much to see: an idempotency key answers to nobody else.
+func (p Principal) Same(q Principal) bool {
+	return p.Name == q.Name && (p.Token != "" && p.Token == q.Token || within(q.Groups, p.Groups) && within(p.Groups, q.Groups))
+}
+
 // Sees reports whether the host exists for the principal.
 func (p Principal) Sees(h *inventory.Host) bool {
 	if p.Groups == nil {
@@ -76,4 +82,6 @@ var (
 	ErrLeased      = errors.New("leased")        // a lease or isolation of another stands against it
 	ErrDraining    = errors.New("shutting down") // no new runs
 	ErrReplayedKey = errors.New("idempotency key was used for another request")
+	// ErrNamesakeKey is an [ErrReplayedKey]: it says nothing of what the key made, which may be hidden.
+	ErrNamesakeKey = fmt.Errorf("%w: by another of the same name, or before its rights changed (take another key)", ErrReplayedKey)
 )

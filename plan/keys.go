@@ -62,7 +62,16 @@ func keyed(tx executor.Tx, p executor.Principal, s Submission) (id string, err e
 	}
 	var k keyRecord
 	if err := json.Unmarshal(raw, &k); err != nil {
-		return string(raw), nil //nolint:nilerr // of an earlier version: the id alone
+		k.ID = string(raw) // of an earlier version: the id alone
+	}
+	if s.parent == "" {
+		r, err := load(tx, k.ID)
+		if err != nil {
+			return "", err
+		}
+		if !p.Same(r.Principal) {
+			return "", executor.ErrNamesakeKey
+		}
 	}
 	// A nested plan is met again by its place, whatever its parameters are by now.
 	if s.parent == "" && k.Print != "" && k.Print != s.print() {
