@@ -42,11 +42,10 @@ type tenant struct {
 	since     time.Time // waiting or inside since
 	until     time.Time // of waiting; zero: for as long as it takes
 	seq       uint64
-	groups    []string                  // of the host
-	anyway    bool                      // into hosts that are shut, too
-	sees      func(hosts []string) bool // whether its user sees them all; nil when nobody is told
-	lost      string                    // why it will never go in; set before enter is closed
-	enter     chan struct{}             // closed when it may go in
+	groups    []string      // of the host
+	anyway    bool          // into hosts that are shut, too
+	lost      string        // why it will never go in; set before enter is closed
+	enter     chan struct{} // closed when it may go in
 }
 
 func newDesk(c *clock) *desk {
@@ -107,7 +106,7 @@ func (d *desk) settle() {
 		case l.State == LeaseHeld && !at.Before(l.Expires):
 			l.State, l.Ended, l.Over = LeaseEnded, "expired", l.Expires
 		case l.State == LeaseWaiting && !l.Deadline.IsZero() && !at.Before(l.Deadline):
-			l.State, l.Ended, l.Over = LeaseEnded, "was not free in time: "+d.why(l), at
+			l.State, l.Ended, l.Over = LeaseEnded, "was not free in time: "+d.why(l, nil), at
 		default:
 			continue
 		}
@@ -161,21 +160,21 @@ func (d *desk) waiting() []*Lease {
 // freeFor gives those of the lease's candidates that nobody stands against.
 func (d *desk) freeFor(l *Lease, claimed map[string]bool) (free []string) {
 	for _, h := range l.Hosts {
-		if !claimed[h] && d.obstacle(l, h) == "" {
+		if !claimed[h] && d.obstacle(l, h, nil) == "" {
 			free = append(free, h)
 		}
 	}
 	return free
 }
 
-// obstacle says who has the host against this lease, or "".
-func (d *desk) obstacle(l *Lease, host string) string {
+// obstacle says who has the host against this lease, or "". sees is the reader's, as in describe.
+func (d *desk) obstacle(l *Lease, host string, sees func(hosts []string) bool) string {
 	if why := d.shut[host]; why != "" {
 		return "nobody: it is " + why
 	}
 	for _, other := range d.leases {
 		if other != l && other.State == LeaseHeld && !(l.Shared && other.Shared) && slices.Contains(other.Hosts, host) {
-			return other.describe(d.clock.now(), l.sees)
+			return other.describe(d.clock.now(), sees)
 		}
 	}
 	for _, t := range d.tenants[host] {
@@ -186,10 +185,10 @@ func (d *desk) obstacle(l *Lease, host string) string {
 	return ""
 }
 
-// why says what a waiting lease waits for.
-func (d *desk) why(l *Lease) string {
+// why says what a waiting lease waits for. sees is the reader's, as in describe.
+func (d *desk) why(l *Lease, sees func(hosts []string) bool) string {
 	for _, h := range l.Hosts {
-		if who := d.obstacle(l, h); who != "" {
+		if who := d.obstacle(l, h, sees); who != "" {
 			return fmt.Sprintf("%s is taken by %s", h, who)
 		}
 	}
@@ -197,7 +196,7 @@ func (d *desk) why(l *Lease) string {
 }
 
 // describe names a lease to somebody else: its purpose only to who sees all of
-// its hosts, for it may tell of them.
+// its hosts, for it may tell of them: sees tells of the reader, nil is whoever reads it later.
 func (l *Lease) describe(now time.Time, sees func(hosts []string) bool) string {
 	s := "lease " + l.ID + " of " + l.Holder
 	if l.Purpose != "" && sees != nil && sees(l.Hosts) {
@@ -207,8 +206,9 @@ func (l *Lease) describe(now time.Time, sees func(hosts []string) bool) string {
 }
 
 // refusal says whose lease stands against a run on the host, or "". A run may
-// use the leases of its own user; a shared lease lets runs in that are not exclusive.
-func (d *desk) refusal(t *tenant) string {
+// use the leases of its own user; a shared lease lets runs in that are not exclusive. sees is
+// the reader's, as in describe.
+func (d *desk) refusal(t *tenant, sees func(hosts []string) bool) string {
 	for _, l := range d.leases {
 		if l.State != LeaseHeld || !slices.Contains(l.Hosts, t.host) || l.Holder == t.by {
 			continue
@@ -216,7 +216,7 @@ func (d *desk) refusal(t *tenant) string {
 		if l.Shared && !t.exclusive {
 			continue
 		}
-		return l.describe(d.clock.now(), t.sees)
+		return l.describe(d.clock.now(), sees)
 	}
 	return ""
 }
@@ -263,7 +263,7 @@ func (d *desk) blocked(t *tenant, c *census) (why string, keeps bool) {
 	if why := d.shut[t.host]; why != "" && !t.anyway {
 		return "the host is " + why, false
 	}
-	if who := d.refusal(t); who != "" {
+	if who := d.refusal(t, nil); who != "" {
 		return "the host is taken by " + who, false
 	}
 	if who := d.crowd(t); who != "" {

@@ -116,8 +116,9 @@ func (e *Executor) note(a *active, host, text string) {
 	}
 }
 
-// unleased refuses a run whose hosts are leased to others, before anything is stored.
-func (e *Executor) unleased(p Principal, a *active) error {
+// unleased refuses a run whose hosts are leased to others, before anything is stored. The second error says the same to
+// those who read the record: without purposes.
+func (e *Executor) unleased(p Principal, a *active) (err, onRecord error) {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	e.desk.settle()
@@ -126,18 +127,21 @@ func (e *Executor) unleased(p Principal, a *active) error {
 	}
 	if id := a.options().Lease; id != "" {
 		if err := e.desk.under(id, a); err != nil {
-			return err
+			return err, err
 		}
 	}
 	if a.options().QueueTimeout > 0 {
-		return nil // it waits for them
+		return nil, nil // it waits for them
 	}
+	return e.desk.refused(a, e.seesAll(p)), e.desk.refused(a, nil)
+}
+
+// refused tells whose leases stand against a run, as in refusal.
+func (d *desk) refused(a *active, sees func(hosts []string) bool) error {
 	var taken []string
 	who := ""
 	for _, part := range a.parts {
-		t := e.desk.tenantOf(a, part)
-		t.sees = e.seesAll(p)
-		if w := e.desk.refusal(t); w != "" {
+		if w := d.refusal(d.tenantOf(a, part), sees); w != "" {
 			taken = append(taken, part.host.Name)
 			who = w
 		}

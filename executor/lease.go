@@ -29,8 +29,6 @@ type Lease struct {
 	Deadline time.Time  `json:"deadline,omitzero"` // of waiting
 	Ended    string     `json:"ended,omitempty"`   // why it is over
 	Over     time.Time  `json:"over,omitzero"`     // since when
-
-	sees func(hosts []string) bool // whether the holder sees them all; nil after a restart
 }
 
 // LeaseState says how far a lease is.
@@ -85,9 +83,10 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 	e.desk.add(&l)
 	e.desk.settle()
 	if l.State == LeaseWaiting && req.Wait == 0 {
-		err := fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, e.desk.why(&l))
+		err := fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, e.desk.why(&l, e.seesAll(p)))
+		onRecord := e.desk.why(&l, nil)
 		e.desk.drop(l.ID)
-		e.recordAudit(ctx, p, AuditEntry{Action: "lease", Hosts: l.Hosts, Outcome: "refused", Detail: err.Error()})
+		e.recordAudit(ctx, p, AuditEntry{Action: "lease", Hosts: l.Hosts, Outcome: "refused", Detail: onRecord})
 		return Lease{}, err
 	}
 	if err := e.storeDesk(ctx, p, "lease", &l); err != nil {
@@ -120,7 +119,7 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 		return Lease{}, err
 	}
 	l := Lease{ID: NewID(), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
-		State: LeaseWaiting, Created: e.now(), For: req.For, sees: e.seesAll(p)}
+		State: LeaseWaiting, Created: e.now(), For: req.For}
 	if req.Wait > 0 {
 		l.Deadline = l.Created.Add(time.Duration(req.Wait))
 	}

@@ -22,7 +22,7 @@ type Waiting struct {
 	Step     string    `json:"step,omitempty"`
 	Purpose  string    `json:"purpose,omitempty"`
 	Priority int       `json:"priority"`
-	Position int       `json:"position"` // from 1, among those who wait for the same
+	Position int       `json:"position"` // from 1, among those who wait for the same and whom the reader sees
 	Why      string    `json:"why"`
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until,omitzero"` // then it is given up; absent: it waits for as long as it takes
@@ -35,7 +35,7 @@ func (e *Executor) Queue(_ context.Context, p Principal) ([]Waiting, error) {
 	e.mu.Lock()
 	for i := range all {
 		if a := e.active[all[i].Run]; a != nil {
-			all[i].describe(a)
+			all[i].describe(a, e.seesAll(p))
 		}
 	}
 	e.mu.Unlock()
@@ -43,8 +43,11 @@ func (e *Executor) Queue(_ context.Context, p Principal) ([]Waiting, error) {
 	return append(all, e.leasesWaiting(p)...), nil
 }
 
-func (w *Waiting) describe(a *active) {
-	w.Plugin, w.Method, w.Plan, w.Step, w.Purpose = a.run.Plugin, a.run.Method, a.run.Plan, a.run.Step, a.options().Purpose
+func (w *Waiting) describe(a *active, sees func(hosts []string) bool) {
+	w.Plugin, w.Method, w.Plan, w.Step = a.run.Plugin, a.run.Method, a.run.Plan, a.run.Step
+	if sees(a.names()) { // else it may tell of the others
+		w.Purpose = a.options().Purpose
+	}
 }
 
 func (e *Executor) tenantsWaiting(p Principal) []Waiting {
@@ -66,10 +69,10 @@ func (e *Executor) tenantsWaiting(p Principal) []Waiting {
 // runsWaiting gives the runs that no host was begun of because so many others are under way.
 func (e *Executor) runsWaiting(p Principal) []Waiting {
 	var all []Waiting
-	for i, a := range e.slots.waiting() {
+	for _, a := range e.slots.waiting() {
 		if p.Groups == nil || len(e.seen(p, a.names())) > 0 {
-			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Position: i + 1, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", e.slots.all)}
-			w.describe(a)
+			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Position: len(all) + 1, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", e.slots.all)}
+			w.describe(a, e.seesAll(p))
 			all = append(all, w)
 		}
 	}
@@ -80,16 +83,16 @@ func (e *Executor) leasesWaiting(p Principal) []Waiting {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	var all []Waiting
-	for i, l := range e.desk.waiting() {
+	for _, l := range e.desk.waiting() {
 		shown := *l
 		if !e.reduceLease(p, &shown) {
 			continue
 		}
 		why := "others have the hosts"
 		if len(shown.Hosts) == len(l.Hosts) {
-			why = e.desk.why(l)
+			why = e.desk.why(l, e.seesAll(p))
 		}
-		all = append(all, Waiting{Lease: l.ID, Host: inventory.Fold(shown.Hosts), By: l.Holder, Purpose: shown.Purpose, Priority: l.Priority, Position: i + 1, Why: why, Since: l.Created, Until: l.Deadline})
+		all = append(all, Waiting{Lease: l.ID, Host: inventory.Fold(shown.Hosts), By: l.Holder, Purpose: shown.Purpose, Priority: l.Priority, Position: len(all) + 1, Why: why, Since: l.Created, Until: l.Deadline})
 	}
 	return all
 }

@@ -38,8 +38,8 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	if err != nil {
 		return nil, err
 	}
-	if err := e.unleased(p, a); err != nil {
-		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: err.Error()})
+	if err, onRecord := e.unleased(p, a); err != nil {
+		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: onRecord.Error()})
 		return nil, err
 	}
 	known, err = e.record(ctx, p, req, a)
@@ -62,7 +62,8 @@ func (e *Executor) Check(_ context.Context, p Principal, req Request) error {
 	if err != nil {
 		return err
 	}
-	return e.unleased(p, a)
+	err, _ = e.unleased(p, a)
+	return err
 }
 
 // Begun gives the run that the request's idempotency key made before, "" for none: what [Executor.Submit] would answer
