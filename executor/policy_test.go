@@ -81,3 +81,25 @@ func TestPolicyMistakes(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesOfThePolicyAreTaken: an admin of some groups makes no token with the name that a user of the policy who sees more goes by.
+func TestNamesOfThePolicyAreTaken(t *testing.T) {
+	l := newLab(t, "h1")
+	var err error
+	l.inv, err = inventory.Parse("inventory.yaml", []byte("version: 1\ngroups:\n  red: {plugins: [work], hosts: {r1: {}}}\n  blue: {plugins: [work], hosts: {b1: {}}}\n"), inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.policy.Store(&executor.Policy{Users: []executor.User{
+		{Name: "robot", Role: executor.Operator, Unix: []string{"builder"}},
+		{Role: executor.Operator, Cert: []string{"CN=ci", "email:ann@lab"}, OIDC: []string{"bob@lab"}, Groups: []string{"red", "blue"}},
+		{Role: executor.Operator, Cert: []string{"CN=mine"}, Groups: []string{"red"}},
+	}})
+	rita := executor.Principal{Name: "rita", Role: executor.Admin, Groups: []string{"red"}}
+	for name, taken := range map[string]bool{"robot": true, "builder": true, "ci": true, "email:ann@lab": true, "bob@lab": true, "mine": false, "fresh": false} {
+		_, _, err := l.CreateToken(t.Context(), rita, executor.Token{Name: name, Role: executor.Viewer, Groups: []string{"red"}})
+		if taken != errors.Is(err, executor.ErrBadRequest) || !taken && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -118,7 +118,7 @@ func (e *Executor) checkName(ctx context.Context, p Principal, name string) erro
 	taken := false
 	if policy := e.policy(); policy != nil {
 		for _, u := range policy.Users {
-			named := slices.Contains(slices.Concat(u.OIDC, u.Cert, u.Unix), name) || u.Name == name
+			named := u.Name == name || slices.Contains(slices.Concat(u.OIDC, u.Cert, u.Unix), name) || slices.Contains(u.Cert, "CN="+name)
 			taken = taken || named && !within(u.Groups, p.Groups)
 		}
 	}
