@@ -35,7 +35,7 @@ type Options struct {
 	MaxPerHost       int // connections to one host, opened when its sessions run out; 0 is 8
 	MaxDials         int // handshakes at a time; 0 is 32 a core: each costs 1 ms of CPU here and many times that on the host, so it is a bound on files and memory
 	MaxDialsToServer int // unauthenticated connections to one address at a time; 0 is 8 (sshd's MaxStartups begins to drop at 10)
-	MaxStarts        int // commands that are just being started at a time, of all hosts; 0 is 64 a core
+	MaxStarts        int // commands that are just being started at a time, of all hosts; 0 is 16 a core
 
 	// Secret resolves references at the moment they are needed; nil resolves env: and file:.
 	Secret func(inventory.Secret) (string, error)
@@ -77,7 +77,7 @@ func (o Options) withDefaults() Options {
 	o.MaxPerHost = orInt(o.MaxPerHost, 8)
 	o.MaxDials = orInt(o.MaxDials, 32*runtime.GOMAXPROCS(0))
 	o.MaxDialsToServer = orInt(o.MaxDialsToServer, 8)
-	o.MaxStarts = orInt(o.MaxStarts, 64*runtime.GOMAXPROCS(0))
+	o.MaxStarts = orInt(o.MaxStarts, 16*runtime.GOMAXPROCS(0))
 	if o.Secret == nil {
 		o.Secret = inventory.Secret.Resolve
 	}
