@@ -140,6 +140,9 @@ func judge(res *HostResult, err error) {
 			res.ExitCode, res.Signal = &failed.ExitCode, failed.Signal
 		}
 		return
+	case errors.Is(err, ErrPath):
+		res.Verdict, res.Reason, res.Code = Failed, reason(err), codeOf(err)
+		return
 	case errors.As(err, &end):
 		res.Code = strings.ReplaceAll(string(end.End.Kind), " ", "_")
 	}
@@ -181,6 +184,8 @@ func codeOf(err error) string {
 		return "unreachable"
 	case errors.Is(err, ErrLost):
 		return "lost"
+	case errors.Is(err, ErrPath):
+		return "path"
 	case errors.Is(err, ErrRefused):
 		return "refused"
 	}

@@ -232,7 +232,7 @@ func (e *recordedError) Unwrap() error { return e.kind }
 
 var kindOfCode = map[string]error{
 	"auth": ErrAuth, "host_key": ErrHostKey, "unreachable": ErrUnreachable, "lost": ErrLost,
-	"refused": ErrRefused, "become": ErrBecome, "not_exist": ErrNotFound,
+	"refused": ErrRefused, "path": ErrPath, "become": ErrBecome, "not_exist": ErrNotFound,
 }
 
 // failure records an error; known reports whether the replay gives the same answer.

@@ -161,13 +161,15 @@ type PoolStats struct {
 
 // Kinds of a [*TransportError], for errors.Is.
 var (
-	ErrUnreachable = errors.New("unreachable")               // no connection: refused, no route, timed out, unknown address
-	ErrAuth        = errors.New("not authenticated")         // the server is right, the login was refused
-	ErrHostKey     = errors.New("host key")                  // unknown, changed or revoked
-	ErrLost        = errors.New("connection lost")           // it was there and broke; try again
-	ErrRefused     = errors.New("refused by the host")       // reached, but it will not: no session, no spool, become refused
-	ErrBecome      = errors.New("become refused")            // sudo and the like said no
-	ErrTorn        = errors.New("changed while it was read") // by a Get: what came is neither the old nor the new
+	ErrUnreachable = errors.New("unreachable")         // no connection: refused, no route, timed out, unknown address
+	ErrAuth        = errors.New("not authenticated")   // the server is right, the login was refused
+	ErrHostKey     = errors.New("host key")            // unknown, changed or revoked
+	ErrLost        = errors.New("connection lost")     // it was there and broke; try again
+	ErrRefused     = errors.New("refused by the host") // reached, but it will not: no session, no spool, become refused
+	ErrBecome      = errors.New("become refused")      // sudo and the like said no
+	// ErrPath is of a Put or Get: the host was reached and its files said no (missing, denied, full). It is an [ErrRefused], too.
+	ErrPath = fmt.Errorf("%w: its files say no", ErrRefused)
+	ErrTorn = errors.New("changed while it was read") // by a Get: what came is neither the old nor the new
 )
 
 // TransportError says what could not be done to which host, why, and what to do

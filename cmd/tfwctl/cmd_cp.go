@@ -103,6 +103,7 @@ func (t *tally) add(what string, run *executor.Run, each func(h executor.HostRes
 	var alike reasons
 	for _, h := range run.Hosts {
 		if h.Verdict != executor.Passed {
+			h.Reason = strings.TrimPrefix(h.Reason, "get "+what+": ") // it is said already
 			alike.add(h)
 			continue
 		}

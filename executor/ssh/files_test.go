@@ -148,6 +148,9 @@ func TestPutSaysWhyNot(t *testing.T) {
 			if !errors.Is(err, executor.ErrRefused) {
 				t.Fatalf("got %v, want refused", err)
 			}
+			if its := strings.Contains(tt.name, "a directory") || tt.name == "no directory"; errors.Is(err, executor.ErrPath) != its {
+				t.Errorf("%v: told as the files' own no: %v, want %v", err, !its, its)
+			}
 			if tt.name != "shorter than it said" && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v does not say %q", err, tt.want)
 			}
@@ -230,7 +233,7 @@ func TestGetFilesAndDirectories(t *testing.T) {
 	if out, err := tar.Output(); err != nil || string(out) != "inside" {
 		t.Errorf("tar: %q %v", out, err)
 	}
-	if _, err = c.Get(within(t, 20*time.Second), "none", nil, io.Discard); !errors.Is(err, fs.ErrNotExist) {
+	if _, err = c.Get(within(t, 20*time.Second), "none", nil, io.Discard); !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, executor.ErrPath) {
 		t.Errorf("absent: %v", err)
 	}
 	full := errors.New("disk full")

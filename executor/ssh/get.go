@@ -76,19 +76,19 @@ func (c *conn) get(ctx context.Context, src string, become *executor.BecomeAs, w
 
 func getRefused(src string, r *reply) error {
 	if _, ok := r.words["absent"]; ok {
-		return because(executor.ErrRefused, "", "%s: %w", src, fs.ErrNotExist)
+		return because(executor.ErrPath, "", "%w", fs.ErrNotExist)
 	}
 	if _, ok := r.words["denied"]; ok {
-		return because(executor.ErrRefused, "the user may not read it: use become", "%s: %w", src, fs.ErrPermission)
+		return because(executor.ErrPath, "the user may not read it: use become", "%w", fs.ErrPermission)
 	}
 	if why, ok := r.words["no"]; ok {
-		return because(executor.ErrRefused, "", "%s", why)
+		return because(executor.ErrPath, "", "%s", why)
 	}
 	if _, ok := r.words["torn"]; ok {
 		return because(executor.ErrRefused, "", "%s: %w", src, executor.ErrTorn)
 	}
 	if (r.exit.Kind != exitStatus || r.exit.Code != 0) && !onlyChanged(r) {
-		return because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
+		return r.saidNo()
 	}
 	return nil
 }

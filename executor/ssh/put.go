@@ -38,7 +38,7 @@ const tidyScript = `for f in "${d%/*}/.$b.tfw-"*; do [ "$f" != "$t" ] && [ -f "$
 `
 
 // placeScript turns the whole temporary file into the destination. $6 is the size.
-const placeScript = `n1=$(wc -c <"$t") && [ "$n1" -eq "$6" ] || { rm -f "$t"; say no "only $n1 of $6 bytes arrived"; exit 1; }
+const placeScript = `n1=$(wc -c <"$t") && [ "$n1" -eq "$6" ] || { rm -f "$t"; say short "only $n1 of $6 bytes arrived"; exit 1; }
 if [ -n "$3" ]; then sum "$t"; say sum "$s"; [ "$s" = "$3" ] || [ "$s" = unknown ] || { rm -f "$t"; say damaged; exit 1; }; fi
 dress "$t" "" "" "$4" "$5" || { rm -f "$t"; exit 1; }
 sync "$t" 2>/dev/null
@@ -115,7 +115,7 @@ func (p *upload) byExec(ctx context.Context) (executor.PutResult, error) {
 	r, err := p.ask(ctx, whereScript+catScript+placeScript, io.NewSectionReader(p.put.Content, 0, p.put.Size))
 	if err == nil && !p.result.Skipped {
 		if _, ok := r.words["done"]; !ok {
-			err = because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
+			err = r.saidNo()
 		}
 	}
 	return p.result, err
@@ -140,11 +140,14 @@ func (p *upload) ask(ctx context.Context, text string, content io.Reader) (*repl
 	if _, ok := r.words["damaged"]; ok {
 		return r, because(executor.ErrRefused, "put it again", "%w", errDamagedOnWay)
 	}
-	if why, ok := r.words["no"]; ok {
+	if why, ok := r.words["short"]; ok {
 		return r, because(executor.ErrRefused, "", "%s", why)
 	}
+	if why, ok := r.words["no"]; ok {
+		return r, because(executor.ErrPath, "", "%s", why)
+	}
 	if r.exit.Kind != exitStatus || r.exit.Code != 0 {
-		return r, because(executor.ErrRefused, "", "status %d: %s", r.exit.Code, r.stderr)
+		return r, r.saidNo()
 	}
 	return r, nil
 }

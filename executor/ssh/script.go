@@ -31,6 +31,15 @@ type reply struct {
 	body   int64
 }
 
+// saidNo is the error for a script about a file that ended with a status of its own: the host
+// was reached and said no. One that was killed could not tell.
+func (r *reply) saidNo() error {
+	if r.exit.Kind != exitStatus {
+		return because(executor.ErrRefused, "", "the script did not end by itself: %s", r.stderr)
+	}
+	return because(executor.ErrPath, "", "status %d: %s", r.exit.Code, r.stderr)
+}
+
 // sayScript defines `say WORD TEXT` for the scripts. $n is the nonce.
 // note says it after the data, where only standard error is left.
 const sayScript = `say() { printf '\036tfw %s %s %s\n' "$n" "$1" "$2"; }

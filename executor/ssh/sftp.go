@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -90,7 +91,11 @@ func (p *upload) sendError(ctx context.Context, s *session, err error) error {
 	case s.link.broken():
 		return s.link.why()
 	}
-	return because(executor.ErrRefused, "", "%w", err)
+	kind := executor.ErrRefused
+	if said := new(sftp.StatusError); errors.As(err, &said) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		kind = executor.ErrPath
+	}
+	return because(kind, "", "%w", err)
 }
 
 func (p *upload) send(client *sftp.Client, from int64) error {
