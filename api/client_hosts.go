@@ -20,11 +20,25 @@ type GroupPage struct {
 	Next   string  `json:"next,omitempty" doc:"marker of the next page; absent on the last one"`
 }
 
+// HostFilter chooses hosts. The zero value is all of them.
+type HostFilter struct {
+	Target, Where string
+	AllowMissing  bool // leave names out of the target that are unknown
+}
+
 // Hosts lists the hosts of a target, filtered by an expression; both "" is all of them.
 func (c *Client) Hosts(ctx context.Context, target, where string) ([]Host, error) {
+	return c.FindHosts(ctx, HostFilter{Target: target, Where: where})
+}
+
+// FindHosts lists the hosts that f chooses.
+func (c *Client) FindHosts(ctx context.Context, f HostFilter) ([]Host, error) {
 	q := url.Values{}
-	set(q, "target", target)
-	set(q, "where", where)
+	set(q, "target", f.Target)
+	set(q, "where", f.Where)
+	if f.AllowMissing {
+		q.Set("allow_missing", "true")
+	}
 	return pages(func(marker string) ([]Host, string, error) {
 		set(q, "marker", marker)
 		var page HostPage
@@ -80,14 +94,20 @@ type hostPatch struct {
 
 // ProbeHosts asks the target's hosts now whether they answer, and for their facts.
 func (c *Client) ProbeHosts(ctx context.Context, target, where string) ([]Host, error) {
+	return c.ProbeFound(ctx, HostFilter{Target: target, Where: where})
+}
+
+// ProbeFound is [Client.ProbeHosts] for the hosts that f chooses.
+func (c *Client) ProbeFound(ctx context.Context, f HostFilter) ([]Host, error) {
 	var page HostPage
-	err := c.json(ctx, call{method: http.MethodPost, path: "/v2.1/hosts/probe", body: probeRequest{target, where}}, &page)
+	err := c.json(ctx, call{method: http.MethodPost, path: "/v2.1/hosts/probe", body: probeRequest(f)}, &page)
 	return page.Hosts, err
 }
 
 type probeRequest struct {
-	Target string `json:"target" minLength:"1" doc:"hosts to ask"`
-	Where  string `json:"where,omitempty" doc:"expression that filters them"`
+	Target       string `json:"target" minLength:"1" doc:"hosts to ask"`
+	Where        string `json:"where,omitempty" doc:"expression that filters them"`
+	AllowMissing bool   `json:"allow_missing,omitempty" doc:"leave names out of the target that are unknown"`
 }
 
 // Groups lists the groups of the inventory.

@@ -316,9 +316,9 @@ func (f *fake) Select(_ context.Context, p executor.Principal, q inventory.Query
 	return s, err
 }
 
-func (f *fake) Hosts(_ context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error) {
+func (f *fake) Hosts(_ context.Context, p executor.Principal, q inventory.Query) ([]executor.HostStatus, error) {
 	defer f.lock(p)()
-	return f.pick(target)
+	return f.pick(q.Target)
 }
 
 func (f *fake) Host(_ context.Context, p executor.Principal, name string) (executor.HostStatus, error) {
@@ -354,8 +354,8 @@ func (f *fake) SetState(_ context.Context, p executor.Principal, target string, 
 	return hosts, err
 }
 
-func (f *fake) ProbeHosts(ctx context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error) {
-	return f.Hosts(ctx, p, target, where)
+func (f *fake) ProbeHosts(ctx context.Context, p executor.Principal, q inventory.Query) ([]executor.HostStatus, error) {
+	return f.Hosts(ctx, p, q)
 }
 
 func (f *fake) PutArtifact(_ context.Context, p executor.Principal, r io.Reader) (string, int64, error) {

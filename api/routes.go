@@ -93,7 +93,7 @@ func (s *Server) inventoryFor(ctx context.Context, p executor.Principal) (Invent
 	if p.Groups == nil {
 		return status, nil
 	}
-	hosts, err := s.cfg.Executor.Hosts(ctx, p, "", "")
+	hosts, err := s.cfg.Executor.Hosts(ctx, p, inventory.Query{})
 	if err != nil {
 		return InventoryStatus{}, err
 	}

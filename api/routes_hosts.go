@@ -17,8 +17,9 @@ type hostsOut struct{ Body HostPage }
 type hostOut struct{ Body Host }
 
 type hostsIn struct {
-	Target string `query:"target" doc:"only these: names, groups, globs, sets, slices" example:"duts,!dut07"`
-	Where  string `query:"where" doc:"only those for which the expression is true" example:"'arm64' in tags"`
+	Target       string `query:"target" doc:"only these: names, groups, globs, sets, slices" example:"duts,!dut07"`
+	Where        string `query:"where" doc:"only those for which the expression is true" example:"'arm64' in tags"`
+	AllowMissing bool   `query:"allow_missing" doc:"leave names out of the target that are unknown"`
 	Sort
 	Page
 }
@@ -79,14 +80,14 @@ func (s *Server) hostRoutes() {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			defer s.watch(r, cancel)()
-			hosts, err := s.cfg.Executor.ProbeHosts(ctx, r.principal, in.Body.Target, in.Body.Where)
+			hosts, err := s.cfg.Executor.ProbeHosts(ctx, r.principal, inventory.Query{Target: in.Body.Target, Where: in.Body.Where, AllowMissing: in.Body.AllowMissing})
 			return &hostsOut{HostPage{Hosts: hostsOf(hosts)}}, err
 		})
 	s.groupRoutes(tags)
 }
 
 func (s *Server) listHosts(ctx context.Context, r *request, in *hostsIn) (*hostsOut, error) {
-	all, err := s.cfg.Executor.Hosts(ctx, r.principal, in.Target, in.Where)
+	all, err := s.cfg.Executor.Hosts(ctx, r.principal, inventory.Query{Target: in.Target, Where: in.Where, AllowMissing: in.AllowMissing})
 	if err != nil {
 		return nil, err
 	}

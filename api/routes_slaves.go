@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 // The four calls that came first keep their words on the wire: a slave is a
@@ -43,7 +44,7 @@ func (s *Server) slaveRoutes() {
 	type listOut struct{ Body []SlaveBrief }
 	route(s, huma.Operation{OperationID: "listSlaves", Method: http.MethodGet, Path: "/v2.1/slaves", Summary: "All hosts, in brief", Tags: tags},
 		func(ctx context.Context, r *request, _ *struct{}) (*listOut, error) {
-			hosts, err := s.cfg.Executor.Hosts(ctx, r.principal, "", "")
+			hosts, err := s.cfg.Executor.Hosts(ctx, r.principal, inventory.Query{})
 			out := &listOut{Body: []SlaveBrief{}}
 			for _, h := range hosts {
 				out.Body = append(out.Body, SlaveBrief{ID: h.ID, UUID: h.UUID, Host: h.Address, Name: h.Name})
@@ -53,7 +54,7 @@ func (s *Server) slaveRoutes() {
 	type detailOut struct{ Body map[string]SlaveDetail }
 	route(s, huma.Operation{OperationID: "listSlavesDetail", Method: http.MethodGet, Path: "/v2.1/slaves/detail", Summary: "All hosts by uuid, with what can be run there", Tags: tags},
 		func(ctx context.Context, r *request, _ *struct{}) (*detailOut, error) {
-			hosts, err := s.cfg.Executor.Hosts(ctx, r.principal, "", "")
+			hosts, err := s.cfg.Executor.Hosts(ctx, r.principal, inventory.Query{})
 			out := &detailOut{Body: map[string]SlaveDetail{}}
 			for _, h := range hosts {
 				out.Body[h.UUID] = s.slave(h)

@@ -41,13 +41,13 @@ type Executor interface {
 	Log(ctx context.Context, p executor.Principal, q executor.LogQuery) (executor.LogPage, error)
 	Changed(id executor.RunID) <-chan struct{}
 
-	Hosts(ctx context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error)
+	Hosts(ctx context.Context, p executor.Principal, q inventory.Query) ([]executor.HostStatus, error)
 	Host(ctx context.Context, p executor.Principal, name string) (executor.HostStatus, error)
 	Explain(ctx context.Context, p executor.Principal, host string) ([]inventory.Setting, error)
 	Groups(ctx context.Context, p executor.Principal) ([]*inventory.Group, error)
 	GroupUsers(ctx context.Context, p executor.Principal) (map[string][]executor.GroupUser, error)
 	SetState(ctx context.Context, p executor.Principal, target string, state inventory.State, reason string) ([]executor.HostStatus, error)
-	ProbeHosts(ctx context.Context, p executor.Principal, target, where string) ([]executor.HostStatus, error)
+	ProbeHosts(ctx context.Context, p executor.Principal, q inventory.Query) ([]executor.HostStatus, error)
 
 	PutArtifact(ctx context.Context, p executor.Principal, r io.Reader) (sha256 string, size int64, err error)
 	OpenArtifact(ctx context.Context, p executor.Principal, sha256 string) (io.ReadCloser, int64, error)

@@ -44,11 +44,11 @@ const (
 
 // ProbeHosts asks the target's hosts now whether they answer, how fast, what
 // their clock says, and for their facts. The commands change nothing on the hosts.
-func (e *Executor) ProbeHosts(ctx context.Context, p Principal, target, where string) ([]HostStatus, error) {
+func (e *Executor) ProbeHosts(ctx context.Context, p Principal, q inventory.Query) ([]HostStatus, error) {
 	if !p.May(Operator) {
 		return nil, fmt.Errorf("%s may not probe hosts: %w (needs the role operator)", p.Name, ErrForbidden)
 	}
-	hosts, err := e.targets(p, target, where)
+	hosts, err := e.targets(p, q)
 	if err != nil {
 		return nil, err
 	}

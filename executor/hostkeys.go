@@ -82,7 +82,7 @@ func (e *Executor) keyHosts(p Principal, target string) ([]*inventory.Host, erro
 	if strings.TrimSpace(target) == "" {
 		return nil, fmt.Errorf("target: %w: is empty", ErrBadRequest)
 	}
-	return e.targets(p, target, "")
+	return e.targets(p, inventory.Query{Target: target})
 }
 
 // ScanHostKeys asks the target's hosts for the keys that they show now, in the order of the

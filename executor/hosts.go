@@ -38,21 +38,22 @@ type stateRecord struct {
 
 // Hosts lists the hosts that the principal sees, of a target and expression;
 // both empty is all of them.
-func (e *Executor) Hosts(ctx context.Context, p Principal, target, where string) ([]HostStatus, error) {
-	hosts, err := e.targets(p, target, where)
+func (e *Executor) Hosts(ctx context.Context, p Principal, q inventory.Query) ([]HostStatus, error) {
+	hosts, err := e.targets(p, q)
 	if err != nil {
 		return nil, err
 	}
 	return e.status(ctx, hosts)
 }
 
-func (e *Executor) targets(p Principal, target, where string) ([]*inventory.Host, error) {
+func (e *Executor) targets(p Principal, q inventory.Query) ([]*inventory.Host, error) {
 	inv := e.inventory(p)
-	if target == "" && where == "" {
+	if q.Target == "" && q.Where == "" {
 		return inv.Hosts(), nil
 	}
-	orElse(&target, "all") // only an expression was given: it filters every host
-	sel, err := inv.Select(inventory.Query{Target: target, Where: where, Facts: e.facts})
+	orElse(&q.Target, "all") // only an expression was given: it filters every host
+	q.Facts = e.facts
+	sel, err := inv.Select(q)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
@@ -201,7 +202,7 @@ func (e *Executor) SetState(ctx context.Context, p Principal, target string, sta
 	if target == "" {
 		return nil, fmt.Errorf("target: %w: is empty", ErrBadRequest)
 	}
-	hosts, err := e.targets(p, target, "")
+	hosts, err := e.targets(p, inventory.Query{Target: target})
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +227,7 @@ func (e *Executor) SetState(ctx context.Context, p Principal, target string, sta
 		return nil, err
 	}
 	e.closeHosts()
-	return e.Hosts(ctx, p, target, "")
+	return e.Hosts(ctx, p, inventory.Query{Target: target})
 }
 
 func hostNames(hosts []*inventory.Host) []string {

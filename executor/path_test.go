@@ -72,7 +72,10 @@ func TestHiddenNamesTakeTheSameWay(t *testing.T) {
 		},
 		"lease": func(name string) error { _, err := l.Lease(t.Context(), red, hour(name)); return err },
 		"host":  func(name string) error { _, err := l.Host(t.Context(), red, name); return err },
-		"hosts": func(name string) error { _, err := l.Hosts(t.Context(), red, name, ""); return err },
+		"hosts": func(name string) error {
+			_, err := l.Hosts(t.Context(), red, inventory.Query{Target: name})
+			return err
+		},
 		"target": func(name string) error {
 			_, err := l.Select(t.Context(), red, inventory.Query{Target: "all,!" + name})
 			return err

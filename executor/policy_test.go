@@ -49,7 +49,7 @@ func TestPolicyNarrowsTokens(t *testing.T) {
 	if p.Role != executor.Operator || p.May(executor.Admin) {
 		t.Errorf("role: %+v", p)
 	}
-	if hosts, err := l.Hosts(t.Context(), p, "", ""); err != nil || len(hosts) != 2 {
+	if hosts, err := l.Hosts(t.Context(), p, inventory.Query{}); err != nil || len(hosts) != 2 {
 		t.Errorf("hosts: %+v %v", hosts, err)
 	}
 	if err := run("sh"); err != nil {
@@ -69,7 +69,7 @@ func TestPolicyNarrowsTokens(t *testing.T) {
 	// A rule narrows what others left, and widens nothing.
 	l.policy.Store(&executor.Policy{Rules: []executor.Rule{{Name: "ci-1", Groups: []string{"red"}}, {Name: "ci-1", Groups: []string{"blue"}}, {Name: "ci-1", Role: executor.Viewer}, {Name: "ci-1", Role: executor.Admin}}})
 	p = who()
-	if hosts, err := l.Hosts(t.Context(), p, "", ""); err != nil || len(hosts) != 0 || p.Role != executor.Viewer {
+	if hosts, err := l.Hosts(t.Context(), p, inventory.Query{}); err != nil || len(hosts) != 0 || p.Role != executor.Viewer {
 		t.Errorf("%+v %+v %v", hosts, p, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 // tables counts the records of the tables that runs fill.
@@ -120,7 +121,7 @@ func (l *lab) files() (all []string) {
 func TestRunsTellHowHostsFare(t *testing.T) {
 	l := newLab(t, "{gone1,h1}")
 	l.wait(l.submit(request("sh", shParams{"exit 3"})))
-	all, err := l.Hosts(t.Context(), me, "", "")
+	all, err := l.Hosts(t.Context(), me, inventory.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

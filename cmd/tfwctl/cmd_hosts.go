@@ -13,7 +13,7 @@ import (
 )
 
 func newHosts(a *app) *cobra.Command {
-	var where string
+	var find api.HostFilter
 	var probe, names, tree bool
 	cmd := &cobra.Command{
 		Use: "hosts [TARGET]", Short: "List hosts and how they fare",
@@ -29,9 +29,8 @@ controller's, REASON why a host is not active, not reachable or not to be truste
   tfwctl hosts set dut07 --state maintenance --reason "eth1 dead"`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			target := ""
 			if len(args) > 0 {
-				if target = args[0]; strings.TrimSpace(target) == "" {
+				if find.Target = args[0]; strings.TrimSpace(find.Target) == "" {
 					return usageError{`TARGET is empty (leave it out for all hosts)`}
 				}
 			}
@@ -39,14 +38,14 @@ controller's, REASON why a host is not active, not reachable or not to be truste
 			if err != nil {
 				return err
 			}
-			get := client.Hosts
+			get := client.FindHosts
 			if probe {
-				get = client.ProbeHosts
-				if target == "" {
-					target = "all"
+				get = client.ProbeFound
+				if find.Target == "" {
+					find.Target = "all"
 				}
 			}
-			hosts, err := get(cmd.Context(), target, where)
+			hosts, err := get(cmd.Context(), find)
 			if err != nil {
 				return err
 			}
@@ -63,7 +62,8 @@ controller's, REASON why a host is not active, not reachable or not to be truste
 			return a.emit(hosts, func() error { return a.printHosts(hosts) })
 		},
 	}
-	cmd.Flags().StringVar(&where, "where", "", "only hosts for which the `EXPR`ession holds")
+	cmd.Flags().StringVar(&find.Where, "where", "", "only hosts for which the `EXPR`ession holds")
+	cmd.Flags().BoolVar(&find.AllowMissing, "allow-missing", false, "leave unknown names of the target out")
 	cmd.Flags().BoolVar(&probe, "probe", false, "ask them now whether they answer, and for their facts")
 	cmd.Flags().BoolVar(&names, "names", false, "only the names, one a line")
 	cmd.Flags().BoolVar(&tree, "tree", false, "below their groups, as these contain one another")
@@ -123,7 +123,7 @@ func namesOf(hosts []api.Host) []string {
 }
 
 func (a *app) printHosts(hosts []api.Host) error {
-	g := grid{head: []string{"NAME", "ADDRESS", "GROUPS", "PLUGINS", "STATE", "REACHABLE", "SEEN", "LATENCY", "CLOCK", "REASON"}, wide: 9}
+	g := grid{head: []string{"NAME", "ADDRESS", "GROUPS", "PLUGINS", "STATE", "REACHABLE", "SEEN", "LATENCY", "CLOCK", "REASON"}, wide: 9, wrap: true, spare: []string{"LATENCY", "CLOCK", "SEEN", "GROUPS"}}
 	for _, h := range hosts {
 		reach := reachOf(h)
 		g.rows = append(g.rows, []cell{{text: h.Name}, {text: addressOf(h)}, {text: strings.Join(h.Groups, ",")},
