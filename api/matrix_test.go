@@ -61,7 +61,7 @@ func TestMatrix(t *testing.T) {
 		{"GET", "/v2.1/testplans", "", "", [5]int{200, 200, 200, 200, 200}},
 		{"GET", "/v2.1/testplans/{id}", "/v2.1/testplans/" + planned, "", [5]int{200, 404, 200, 200, 200}},
 		{"POST", "/v2.1/testplans/{id}/cancel", "/v2.1/testplans/" + planned + "/cancel", "", [5]int{403, 404, 409, 409, 409}},
-		{"POST", "/v2.1/testplans/{id}/resume", "/v2.1/testplans/" + planned + "/resume", "", [5]int{403, 404, 202, 202, 202}},
+		{"POST", "/v2.1/testplans/{id}/resume", "/v2.1/testplans/" + planned + "/resume", "", [5]int{403, 404, 409, 409, 409}},
 		{"GET", "/v2.1/testplans/{id}/results", "/v2.1/testplans/" + planned + "/results?format=junit", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/testplans/{id}/compare", "/v2.1/testplans/" + planned + "/compare", "", [5]int{200, 404, 200, 200, 200}},
 		{"GET", "/v2.1/testplans/{id}/history", "/v2.1/testplans/" + planned + "/history", "", [5]int{200, 404, 200, 200, 200}},

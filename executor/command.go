@@ -123,7 +123,7 @@ type LeftProcess struct {
 	Command string `json:"command"`
 }
 
-// String is the proof in the words of the result: "killed 3", "already gone" or
+// String is the proof in the words of the result: "killed 3 processes", "already gone" or
 // "left: 4711 sleep".
 func (k KillReport) String() string {
 	switch {
@@ -140,5 +140,8 @@ func (k KillReport) String() string {
 	case k.Gone && k.Killed == 0:
 		return "already gone"
 	}
-	return fmt.Sprintf("killed %d", k.Killed)
+	if k.Killed == 1 {
+		return "killed 1 process"
+	}
+	return fmt.Sprintf("killed %d processes", k.Killed)
 }

@@ -137,7 +137,7 @@ func TestCancelKillsWithProof(t *testing.T) {
 		t.Fatalf("verdict %s", run.Verdict)
 	}
 	for _, r := range run.Hosts {
-		if r.Verdict != executor.Cancelled || r.Kill == nil || r.Kill.Killed != 1 || r.Reason != "cancelled by me: board on fire: killed 1" {
+		if r.Verdict != executor.Cancelled || r.Kill == nil || r.Kill.Killed != 1 || r.Reason != "cancelled by me: board on fire: killed 1 process" {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -12,6 +12,9 @@ import (
 	"tfw/inventory"
 )
 
+// tellEvery is how often a test plan that waits for hosts says again for which.
+const tellEvery = time.Minute
+
 // bind chooses a host for every place of every role and leases them all, or none.
 // The choice is stored: a restart, or a resume, keeps it.
 func (w *walking) bind() error {
@@ -22,6 +25,7 @@ func (w *walking) bind() error {
 	if w.plan.LeaseWait == 0 {
 		patience = 10 * time.Minute
 	}
+	var told time.Time
 	for {
 		chosen, err := w.choose()
 		if err != nil {
@@ -30,6 +34,13 @@ func (w *walking) bind() error {
 		err = w.lease(chosen, patience)
 		if err == nil || !errors.Is(err, executor.ErrLeased) || w.e.cfg.Executor.Since(w.r.Created) > patience {
 			return err
+		}
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			text := strings.TrimPrefix(err.Error(), executor.ErrLeased.Error()+": ")
+			if err := w.save(func(r *record) { r.Waiting = text }); err != nil {
+				return err
+			}
 		}
 		bell := w.e.cfg.Store.Changed(executor.TopicLeases)
 		select { // someone gave a host back, or a run ended: choose again

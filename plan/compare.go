@@ -16,13 +16,14 @@ type Brief struct {
 	Name     string            `json:"name"`
 	State    executor.State    `json:"state"`
 	Verdict  executor.Verdict  `json:"verdict"`
+	Waiting  string            `json:"waiting,omitempty"` // for which hosts it waits, before it begins
 	Created  time.Time         `json:"created"`
 	Duration executor.Duration `json:"duration,omitempty"`
 }
 
 // Brief is the test plan in few words.
 func (t *TestPlan) Brief() Brief {
-	b := Brief{ID: t.ID, Name: t.Name, State: t.State, Verdict: t.Verdict, Created: t.Created}
+	b := Brief{ID: t.ID, Name: t.Name, State: t.State, Verdict: t.Verdict, Waiting: t.Waiting, Created: t.Created}
 	if !t.Started.IsZero() && t.Finished.After(t.Started) {
 		b.Duration = executor.Duration(t.Finished.Sub(t.Started))
 	}

@@ -445,6 +445,11 @@ func (e *Engine) over(id string) (over bool) {
 // Changed gives a channel that is closed at the next change of the test plan with this full id.
 func (e *Engine) Changed(id string) <-chan struct{} { return e.cfg.Store.Changed(Topic(id)) }
 
+// nothingLeft reports whether all of a test plan that is done passed, or was not meant to run.
+func (r record) nothingLeft() bool {
+	return !slices.ContainsFunc(r.Steps, func(s StepState) bool { return s.Verdict != executor.Passed && s.Verdict != executor.Skipped })
+}
+
 // Resume runs again what did not pass of a test plan that is done, on the same
 // hosts: cells that passed keep their results.
 func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
@@ -460,6 +465,9 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 	}
 	if r.State != executor.Done {
 		return nil, fmt.Errorf("test plan %s is not done yet: %w", r.ID, executor.ErrConflict)
+	}
+	if r.nothingLeft() {
+		return nil, fmt.Errorf("test plan %s: every step passed, there is nothing to run again: %w", r.ID, executor.ErrConflict)
 	}
 	s := Submission{File: r.File, Plan: r.Text, Files: r.Files, Parameters: r.Parameters, kept: map[string]kept{}, bound: r.Hosts, resume: r.ID}
 	for _, step := range r.Steps {

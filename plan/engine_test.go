@@ -409,6 +409,23 @@ func TestResumeKeepsWhatPassed(t *testing.T) {
 	if n := strings.Count(strings.Join(l.hosts.log, "\n"), "say x"); n != 1 {
 		t.Errorf("the step that had passed ran %d times", n)
 	}
+	for _, e := range l.follow(again.ID, true) {
+		if e.Type == "output" && e.Step == "a" {
+			t.Errorf("what it said the first time is told as if it were new: %q", e.Entry.Data)
+		}
+	}
+	if _, err := l.Resume(t.Context(), me, again.ID); !errors.Is(err, executor.ErrConflict) {
+		t.Errorf("everything passed, and is resumed: %v", err)
+	}
+}
+
+// A step tells why with all hosts that it holds for, not with one of them.
+func TestReasonNamesItsHosts(t *testing.T) {
+	l := newLab(t)
+	got := l.wait(l.submit(head+"  a: {uses: work.do, on: d, with: {do: exit 3}}\n", nil))
+	if want := inventory.Fold(got.Hosts["d"]) + ": exit status 3"; len(got.Hosts["d"]) < 2 || got.Steps[0].Reason != want {
+		t.Errorf("%q, want %q", got.Steps[0].Reason, want)
+	}
 }
 
 func TestResumeKeepsNestedPlans(t *testing.T) {

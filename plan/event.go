@@ -40,7 +40,8 @@ type Follower struct {
 	plans map[string]*followed // by the steps around them, "" for the one asked for
 	runs  map[executor.RunID]*followedRun
 	held  []heldEvent // ends that wait for the output before them
-	found []Event     // by a look that was cut short
+	news  []Event     // found by a look that was cut short
+	said  []Event     // and the output
 	ended bool
 	read  time.Time // when plans were last read
 }
@@ -98,22 +99,18 @@ func (f *Follower) Next(ctx context.Context) ([]Event, error) {
 
 // look reads what rang.
 func (f *Follower) look(ctx context.Context) (events []Event, err error) {
-	events, f.found = f.found, nil
-	defer func() {
-		if err != nil { // what was found before it is for the next call
-			f.found, events = events, nil
-		}
-	}()
-	for _, within := range keysOf(f.plans) {
-		if err := f.lookAt(ctx, within, &events); err != nil {
-			return events, err
+	for _, within := range keysOf(f.plans) { // what is found before an error is for the next call
+		if err := f.lookAt(ctx, within, &f.news); err != nil {
+			return nil, err
 		}
 	}
-	more, err := f.readLogs(ctx, &events)
+	more, err := f.readLogs(ctx, &f.said)
 	if err != nil {
-		return events, err
+		return nil, err
 	}
-	f.letGo(&events)
+	f.letGo(&f.news)
+	events = inOrder(f.news, f.said)
+	f.news, f.said = nil, nil
 	top := f.plans[""]
 	if top.done && !more && len(f.held) == 0 && f.allDone() {
 		f.ended = true
@@ -195,6 +192,11 @@ func (f *Follower) step(ctx context.Context, t *TestPlan, within string, before,
 	if now.State != executor.Done && before.State != now.State {
 		*events = append(*events, f.stepEvent(t, name, now))
 	}
+	if now.State == executor.Done && before.State != executor.Running && before.State != executor.Done && !now.Started.IsZero() { // it was quicker than we looked
+		begun := now
+		begun.State, begun.Verdict, begun.Reason, begun.Finished = executor.Running, "", "", time.Time{}
+		*events = append(*events, f.stepEvent(t, name, begun))
+	}
 	for i, c := range now.Cells {
 		var was CellState
 		if i < len(before.Cells) {
@@ -220,7 +222,7 @@ func (f *Follower) stepEvent(t *TestPlan, name string, now StepState) Event {
 func (f *Follower) cell(ctx context.Context, within, step string, was, now CellState, events *[]Event) error {
 	ended := now.Verdict != ""
 	for _, id := range now.Runs {
-		if f.runs[id] == nil && f.output && !(was.Verdict != "") {
+		if f.runs[id] == nil && f.output && was.Verdict == "" && !now.Kept {
 			f.runs[id] = &followedRun{id: id, step: step, cell: now.Cell, after: f.after, dirty: true}
 		}
 		if r := f.runs[id]; r != nil && ended && !r.last {

@@ -34,6 +34,8 @@ func (l *lab) follow(id string, output bool) (all []plan.Event) {
 	}
 }
 
+func within(step string) string { return step[:strings.LastIndexByte(step, '/')+1] }
+
 // Whoever follows, from the beginning, in between or afterwards, learns every step and case and all output, output before the ends, and one end.
 func TestFollow(t *testing.T) {
 	l := newLab(t)
@@ -45,13 +47,13 @@ func TestFollow(t *testing.T) {
 	for _, when := range []string{"live", "afterwards"} {
 		events := l.follow(p.ID, true)
 		last := map[string]string{}
-		out, ended, seen := map[string]string{}, map[string]bool{}, map[uint64]bool{}
+		out, begun, ended, seen := map[string]string{}, map[string]bool{}, map[string]bool{}, map[uint64]bool{}
 		for i, e := range events {
 			place := e.Step + "[" + e.Cell + "]"
 			switch e.Type {
 			case "output":
-				if seen[e.Entry.Seq] || ended[e.Step] {
-					t.Errorf("%s: output %q of %s comes twice, or after the end", when, e.Entry.Data, place)
+				if seen[e.Entry.Seq] || ended[e.Step] || !begun[e.Step] {
+					t.Errorf("%s: output %q of %s comes twice, after the end, or before the begin", when, e.Entry.Data, place)
 				}
 				seen[e.Entry.Seq] = true
 				if e.Entry.Stream == executor.Stdout {
@@ -61,7 +63,15 @@ func TestFollow(t *testing.T) {
 				last[place+e.Host] = string(e.Verdict)
 			case "step":
 				last[e.Step] = string(e.Verdict)
+				begun[e.Step] = begun[e.Step] || e.State == executor.Running
 				ended[e.Step] = e.State == executor.Done
+				if begun[e.Step] && !ended[e.Step] {
+					for _, before := range e.Now.After {
+						if !ended[within(e.Step)+before] {
+							t.Errorf("%s: %s begins before the end of %s is told", when, e.Step, before)
+						}
+					}
+				}
 			case "end":
 				if i != len(events)-1 || e.Verdict != executor.Failed {
 					t.Errorf("%s: %+v is event %d of %d", when, e, i+1, len(events))

@@ -16,6 +16,7 @@ type TestPlan struct {
 	State      executor.State      `json:"state"`
 	Verdict    executor.Verdict    `json:"verdict"` // "" until done
 	Reason     string              `json:"reason,omitempty"`
+	Waiting    string              `json:"waiting,omitempty"` // for which hosts it waits, before it begins
 	Parameters map[string]any      `json:"parameters,omitempty"`
 	Hosts      map[string][]string `json:"hosts,omitempty"` // role -> hosts, once they are bound
 	Created    time.Time           `json:"created"`
@@ -57,6 +58,7 @@ type CellState struct {
 	Verdict executor.Verdict            `json:"verdict"`
 	Hosts   map[string]executor.Verdict `json:"hosts,omitempty"`
 	Plan    string                      `json:"plan,omitempty"` // the nested test plan
+	Kept    bool                        `json:"kept,omitempty"` // it did not run: it is of the test plan that is resumed
 }
 
 // record is what must survive of a test plan: everything that walking it again

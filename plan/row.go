@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ func rowsOf(base Row, r executor.HostResult) []Row {
 		whole.Duration = executor.Duration(r.Finished.Sub(r.Started))
 	}
 	rows, worst := caseRows(base, out.Cases)
+	if cut := cutShort(rows, r); cut != nil {
+		cut.Verdict, cut.Message, worst = r.Verdict, r.Reason, r.Verdict
+	}
 	switch {
 	case len(rows) == 1 && rows[0].Name == base.Name || len(rows) == 0:
 		rows = []Row{merged(whole, rows)}
@@ -65,6 +69,20 @@ func rowsOf(base Row, r executor.HostResult) []Row {
 		rows[0].Artifacts = out.Artifacts
 	}
 	return rows
+}
+
+// cutShort finds the row of the command that was ended from outside: it could say no more than errored.
+func cutShort(rows []Row, r executor.HostResult) *Row {
+	if r.Verdict != executor.TimedOut && r.Verdict != executor.Cancelled {
+		return nil
+	}
+	at := slices.IndexFunc(rows, func(row Row) bool {
+		return row.Verdict == executor.Errored && row.Message != "" && strings.HasPrefix(r.Reason, row.Message)
+	})
+	if at < 0 {
+		return nil
+	}
+	return &rows[at]
 }
 
 // merged is the whole with what its one case knows besides.

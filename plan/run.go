@@ -49,7 +49,7 @@ func (x *stepWalk) keep(c cell, k kept) executor.Verdict {
 	}
 	x.mu.Lock()
 	i := slices.Index(x.order, c.key)
-	x.state.Cells[i].Runs = k.Runs
+	x.state.Cells[i].Runs, x.state.Cells[i].Kept = k.Runs, true
 	x.mu.Unlock()
 	x.cellVerdict(c.key, executor.Passed)
 	return executor.Passed

@@ -389,13 +389,7 @@ func (x *stepWalk) conclude(ctx context.Context) {
 			worst = executor.Worst(worst, v)
 		}
 	}
-	for _, byHost := range x.results {
-		for _, r := range byHost {
-			if r.Verdict == worst && r.Reason != "" && reason == "" {
-				reason = r.Host + ": " + r.Reason
-			}
-		}
-	}
+	reason = whyOf(worst, x.order, x.results)
 	x.mu.Unlock()
 	if worst == executor.Passed && x.allKept() {
 		reason = x.w.keptFrom()
@@ -408,6 +402,35 @@ func (x *stepWalk) conclude(ctx context.Context) {
 		worst, reason = executor.Skipped, "the matrix leaves no cell for its hosts"
 	}
 	x.end(worst, reason)
+}
+
+// maxReasons bounds the different reasons that a step tells.
+const maxReasons = 2
+
+// whyOf tells why hosts ended with the verdict, those alike together: "dut[01-03]: exit status 1; dut04: exit status 3".
+func whyOf(v executor.Verdict, cells []string, results map[string]map[string]executor.HostResult) string {
+	hosts, order := map[string][]string{}, []string{}
+	for _, cell := range cells {
+		for _, host := range keysOf(results[cell]) {
+			r := results[cell][host]
+			if r.Verdict != v || r.Reason == "" || slices.Contains(hosts[r.Reason], host) {
+				continue
+			}
+			if hosts[r.Reason] == nil {
+				order = append(order, r.Reason)
+			}
+			hosts[r.Reason] = append(hosts[r.Reason], host)
+		}
+	}
+	var parts []string
+	for i, why := range order {
+		if i == maxReasons {
+			parts = append(parts, fmt.Sprintf("and %d more reasons", len(order)-i))
+			break
+		}
+		parts = append(parts, inventory.Fold(hosts[why])+": "+why)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // allKept reports whether nothing of the step ran: every cell is of the plan that is resumed.

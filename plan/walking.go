@@ -130,7 +130,7 @@ func (w *walking) start() bool {
 		if r.Started.IsZero() {
 			r.Started = w.e.cfg.Executor.Now()
 		}
-		r.State = executor.Running
+		r.State, r.Waiting = executor.Running, ""
 	}) == nil
 }
 
@@ -221,7 +221,7 @@ func (w *walking) finish() {
 func (w *walking) end(v executor.Verdict, reason string) {
 	w.release()
 	w.mu.Lock()
-	w.r.State, w.r.Verdict, w.r.Reason, w.r.Finished = executor.Done, v, reason, w.e.cfg.Executor.Now()
+	w.r.State, w.r.Verdict, w.r.Reason, w.r.Waiting, w.r.Finished = executor.Done, v, reason, "", w.e.cfg.Executor.Now()
 	r := w.r
 	w.mu.Unlock()
 	for _, s := range w.plan.all() { // every step has an end, whatever happened

@@ -44,7 +44,7 @@ func (a *app) printComparison(c *testplan.Comparison) error {
 		a.say("test plan %s is the first of %s: there is nothing to compare with", c.Plan.ID, c.Plan.Name)
 		return nil
 	}
-	g := grid{head: []string{"CHANGE", "STEP", "CELL", "HOST", "CASE", "BEFORE", "NOW", "MESSAGE"}, wide: 7}
+	g := grid{head: []string{"CHANGE", "STEP", "CELL", "HOST", "CASE", "BEFORE", "NOW", "MESSAGE"}, wide: 7, wrap: true}
 	for _, part := range []struct {
 		what, colour string
 		list         []testplan.Change
@@ -178,7 +178,7 @@ func planNamed(ctx context.Context, client *api.Client, word string) (string, er
 }
 
 func (a *app) printHistory(h *testplan.History) error {
-	g := grid{head: []string{"STEP", "CELL", "CASE", "LOOKS LIKE", "HOST", "FAILED", "TREND", "WHY"}, wide: 7}
+	g := grid{head: []string{"STEP", "CELL", "CASE", "LOOKS LIKE", "HOST", "FAILED", "TREND", "WHY"}, wide: 7, wrap: true}
 	for _, c := range h.Cases {
 		first := true
 		for _, on := range c.On {

@@ -95,7 +95,7 @@ func (a *app) planView(table bool) planView {
 	switch {
 	case !table:
 		return hiddenPlan{a}
-	case isTerminal(a.err) && a.env("TERM") != "dumb" && !a.flags.lines:
+	case a.redraws(a.err) && !a.flags.lines:
 		return newPlanTree(a)
 	}
 	return newPlanLines(a)

@@ -32,6 +32,9 @@ func (v *planLines) event(e api.TestplanEvent) error {
 			v.started[e.Step] = true
 			v.say("test plan %s (%s)", e.Plan.ID, e.Plan.Name)
 		}
+		if e.Plan.Waiting != "" {
+			v.say("waits for hosts: %s", safeLine(e.Plan.Waiting))
+		}
 	case "cell":
 		if e.State == executor.Done && e.Cell != "" {
 			v.end(labelOf(e))

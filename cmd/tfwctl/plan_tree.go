@@ -24,6 +24,7 @@ type planTree struct {
 	glyph   glyphs
 	name    string
 	started time.Time
+	waits   string // for which hosts
 
 	order []string // steps in the order of the plan
 	steps map[string]*treeStep
@@ -92,7 +93,7 @@ func (t *planTree) event(e api.TestplanEvent) error {
 			if t.name == "" {
 				t.say("test plan %s (%s)", e.Plan.ID, e.Plan.Name)
 			}
-			t.name, t.started = e.Plan.Name, e.Plan.Created
+			t.name, t.started, t.waits = e.Plan.Name, e.Plan.Created, e.Plan.Waiting
 		}
 	case "case":
 		t.place(e, e.Verdict)
@@ -304,6 +305,9 @@ func (t *planTree) lines(width, height int, now time.Time) []string {
 		head += ", " + paint(red, fmt.Sprintf("%d not passed", bad))
 	}
 	out := []string{head + ", " + short(now.Sub(t.started))}
+	if t.waits != "" {
+		out = append(out, paint(yellow, "  waits for hosts: "+safeLine(t.waits)))
+	}
 	room := min(height-2, 40) - 1 // the line about the rest has its place too
 	width--                       // some terminals wrap at the last column
 	names := 0

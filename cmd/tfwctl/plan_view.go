@@ -67,6 +67,7 @@ func (a *app) showTestplan(t *testplan.TestPlan) error {
 	state := planCell(t.State, t.Verdict)
 	a.field("state", p(state.colour, state.text))
 	a.field("reason", t.Reason)
+	a.field("waits for", t.Waiting)
 	a.field("created", fmt.Sprintf("%s (%s) by %s", t.Created.Local().Format("2006-01-02 15:04:05"), since(t.Created), t.By))
 	a.field("took", tookBetween(t.Started, t.Finished))
 	a.field("resumes", t.ResumeOf)
@@ -93,7 +94,7 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // stepGrid is a row for each step, and below it one for each cell of a matrix.
 func stepGrid(t *testplan.TestPlan) grid {
-	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6}
+	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6, wrap: true, spare: []string{"USES", "TOOK"}}
 	for i := range t.Steps {
 		s := &t.Steps[i]
 		runs, hosts := "", fold(t.Hosts[s.On])
@@ -138,11 +139,11 @@ func runsOf(c testplan.CellState) string {
 func planSummary(t *testplan.TestPlan, p func(code, text string) string) string {
 	state := planCell(t.State, t.Verdict)
 	line := fmt.Sprintf("test plan %s (%s): %s", t.ID, t.Name, p(state.colour, strings.ReplaceAll(state.text, "_", " ")))
-	if t.Reason != "" {
-		line += ": " + t.Reason
-	}
 	if took := tookBetween(t.Started, t.Finished); took != "" {
 		line += " in " + took
+	}
+	if t.Reason != "" {
+		line += ": " + safeLine(t.Reason)
 	}
 	return line
 }
