@@ -65,6 +65,9 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, ar
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// redraws reports whether a line that was written to f can be written over.
+func (a *app) redraws(f *os.File) bool { return isTerminal(f) && a.env("TERM") != "dumb" }
+
 // width is the terminal's, or 0 when w is none.
 func width(w io.Writer) int {
 	f, ok := w.(*os.File)

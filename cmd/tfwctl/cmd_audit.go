@@ -109,7 +109,7 @@ func (a *app) audit(cmd *cobra.Command, f executor.AuditFilter) error {
 }
 
 func (a *app) printAudit(all []executor.AuditEntry) error {
-	g := grid{head: []string{"SEQ", "TIME", "WHO", "FROM", "ACTION", "OBJECT", "HOSTS", "OUTCOME", "DETAIL"}, wide: 8}
+	g := grid{head: []string{"SEQ", "TIME", "WHO", "FROM", "ACTION", "OBJECT", "HOSTS", "OUTCOME", "DETAIL"}, wide: 8, spare: []string{"FROM", "SEQ", "OBJECT"}}
 	for _, e := range all {
 		outcome := cell{text: e.Outcome}
 		if e.Outcome == "refused" {

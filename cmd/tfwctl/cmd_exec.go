@@ -97,7 +97,9 @@ func (c *execFlags) request(a *app, argv []string) (executor.Request, error) {
 	req := executor.Request{Plugin: "linux_system", Method: "run_shell"}
 	var err error
 	switch {
-	case c.shell != "" && (len(argv) > 0 || c.script != ""), c.shell == "" && c.script == "" && len(argv) == 0:
+	case c.shell != "" && (len(argv) > 0 || c.script != ""):
+		return req, usageError{`want one of a command after "--", --shell LINE and --script FILE, not two of them`}
+	case c.shell == "" && c.script == "" && len(argv) == 0:
 		return req, usageError{`want a command after "--", or --shell LINE, or --script FILE`}
 	case c.shell != "":
 		p.Command = c.shell

@@ -45,7 +45,7 @@ func newPlugins(a *app) *cobra.Command {
 }
 
 func (a *app) printPlugins(all []api.Plugin) error {
-	g := grid{head: []string{"METHOD", "SUMMARY", "NEEDS"}, wide: 1}
+	g := grid{head: []string{"METHOD", "SUMMARY", "NEEDS"}, wide: 1, wrap: true}
 	for _, p := range all {
 		for _, m := range p.Methods {
 			g.rows = append(g.rows, plainRow(p.Name+"."+m.Name, m.Summary, needs(m)))
@@ -86,7 +86,7 @@ func (a *app) showMethod(plugin string, m api.Method) error {
 	if len(s.Order) == 0 {
 		return nil
 	}
-	g := grid{head: []string{"  PARAMETER", "TYPE", "DESCRIPTION"}, wide: 2}
+	g := grid{head: []string{"  PARAMETER", "TYPE", "DESCRIPTION"}, wide: 2, wrap: true}
 	for _, name := range inOrder(s, m) {
 		p := s.Properties[name]
 		label := "  " + name

@@ -37,7 +37,7 @@ func (a *app) printQueue(all []executor.Waiting) error {
 		a.say("nothing waits (what runs is listed by: tfwctl runs --state running)")
 		return nil
 	}
-	g := grid{head: []string{"RUN", "HOSTS", "BY", "WHAT", "PRIORITY", "PLACE", "SINCE", "UNTIL", "WHY"}, wide: 8}
+	g := grid{head: []string{"RUN", "HOSTS", "BY", "WHAT", "PRIORITY", "PLACE", "SINCE", "UNTIL", "WHY"}, wide: 8, wrap: true, spare: []string{"UNTIL", "PRIORITY", "BY", "PLACE"}}
 	for len(all) > 0 {
 		first := all[0]
 		var hosts []string

@@ -74,9 +74,9 @@ func (a *app) printRuns(runs []*executor.Run, more bool, f executor.RunFilter) e
 		a.say("no runs (start one with: tfwctl exec TARGET -- CMD)")
 		return nil
 	}
-	g := grid{head: []string{"RUN", "WHAT", "TARGET", "HOSTS", "VERDICT", "CREATED", "TOOK", "BY"}, wide: 1}
+	g := grid{head: []string{"RUN", "WHAT", "TARGET", "HOSTS", "VERDICT", "CREATED", "TOOK", "BY"}, wide: 1, spare: []string{"BY", "TOOK"}}
 	for _, r := range runs {
-		g.rows = append(g.rows, []cell{{text: string(r.ID)}, {text: what(r)}, {text: r.Target}, {text: counts(r)},
+		g.rows = append(g.rows, []cell{{text: string(r.ID)}, {text: what(r)}, {text: targetOf(r)}, {text: counts(r)},
 			{stateOf(r), stateColour(r)}, {text: since(r.Created)}, {text: tookOf(r)}, {text: r.By}})
 	}
 	if err := g.print(a, a.out); err != nil {
@@ -177,7 +177,10 @@ func newWait(a *app) *cobra.Command {
 			runs := []*executor.Run{}
 			worst := executor.Verdict("")
 			for _, id := range args {
-				run, err := client.Wait(ctx, id)
+				run, err := client.Run(ctx, id) // only one that is known is worth waiting for a controller
+				if err == nil {
+					run, err = client.Wait(ctx, string(run.ID))
+				}
 				if ctx.Err() != nil {
 					a.left = true
 					a.say("tfwctl: not waiting for run %s any more; cancel it with: tfwctl cancel %s", id, id)

@@ -104,7 +104,7 @@ func (a *app) runNames(ctx context.Context) ([]string, error) {
 	runs, _, err := client.Runs(ctx, executor.RunFilter{Limit: 30})
 	names := []string{"last\tthe newest run"}
 	for _, r := range runs {
-		names = append(names, string(r.ID)+"\t"+what(r)+" on "+r.Target+", "+stateOf(r))
+		names = append(names, string(r.ID)+"\t"+what(r)+" on "+targetOf(r)+", "+stateOf(r))
 	}
 	return names, err
 }
@@ -217,6 +217,9 @@ func (a *app) completeRunArgs(cmd *cobra.Command, args []string, word string) ([
 }
 
 func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	if f := cmd.Flags().Lookup(flag); f != nil {
+		f.Annotations = map[string][]string{wordsOf: words}
+	}
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -25,7 +25,7 @@ type bar struct {
 }
 
 func newBar(a *app, pieces []piece) *bar {
-	if !isTerminal(a.err) {
+	if !a.redraws(a.err) {
 		return nil
 	}
 	b := &bar{f: a.err, start: time.Now()}

@@ -63,6 +63,9 @@ func manual() []byte {
 func allCommands(c *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{c}
 	for _, sub := range c.Commands() {
+		if sub.Name() == "help" { // everybody's, and not ours
+			continue
+		}
 		all = append(all, allCommands(sub)...)
 	}
 	return all

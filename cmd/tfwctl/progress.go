@@ -19,9 +19,9 @@ type progress struct {
 	hosts int
 }
 
-// newProgress is nil where nobody would see it: on one host, or when standard error is no terminal.
+// newProgress is nil where nobody would see it: on one host, or when standard error is no terminal that can.
 func newProgress(a *app, hosts int) *progress {
-	if hosts < 2 || !isTerminal(a.err) {
+	if hosts < 2 || !a.redraws(a.err) {
 		return nil
 	}
 	return &progress{f: a.err, paint: a.painter(a.err), hosts: hosts}

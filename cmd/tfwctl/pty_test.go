@@ -278,6 +278,12 @@ func testColours(t *testing.T, d *desk) {
 			t.Errorf("%s sent %q", view, got)
 		}
 	}
+	differ := []string{"exec", "dut0[3-4]", "--diff", "-q", "--shell", `echo same; printf '\033]0;title\007 \033[2J%s\n' "$SSH_CONNECTION"`}
+	p = d.start(t, 80, 24, d.tfwctl(differ...))
+	ends(t, p, 0)
+	if got := p.Sent(); strings.Count(got, "^[]0;title^G ^[[2J") != 2 || strings.Contains(got, "\x1b]") || strings.Contains(got, "\x1b[2J") {
+		t.Errorf("--diff sent %q", got)
+	}
 	cmd := d.tfwctl(append(evil, "--raw")...)
 	cmd.Env = append(cmd.Env, "NO_COLOR=1")
 	p = d.start(t, 80, 24, cmd)

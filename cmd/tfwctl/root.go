@@ -60,6 +60,7 @@ does the work by itself on the hosts of ./inventory.yaml (or -i FILE).`,
 	}
 	completeWords(root, "output", "table", "json", "yaml", "jsonl")
 	a.completeFlag(root, "context", a.contextNames)
+	strictHelp(root)
 	usageArgs(root)
 	return root
 }
@@ -85,6 +86,27 @@ func commands(a *app) []*cobra.Command {
 		newLease(a), newLeases(a), newQueue(a), newRenew(a), newRelease(a), newAudit(a),
 		newInventory(a), newHostkeys(a), newToken(a), newSecret(a), newLogin(a), newLogout(a), newWhoami(a), newConfig(a), newLab(a),
 		newVersion(a), newCompletion(a), newMan(a), newBackground(a),
+	}
+}
+
+// strictHelp makes cobra's help refuse a word that is no command, instead of telling of something else.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Run = nil
+	help.RunE = func(c *cobra.Command, args []string) error {
+		found, rest, err := c.Root().Find(args)
+		if err != nil {
+			return cobraUsage{err}
+		}
+		if len(rest) > 0 && (found.HasSubCommands() || found == c) {
+			return noSuchCommand(found, rest)
+		}
+		found.InitDefaultHelpFlag()
+		return found.Help()
 	}
 }
 

@@ -24,10 +24,10 @@ func (a *app) showRun(run *executor.Run) error {
 			a.printf("with      %s\n", lines.Safe([]byte(readable(run.Parameters))))
 		}
 	}
-	a.printf("target    %s\n", run.Target)
+	a.printf("target    %s\n", safe(targetOf(run)))
 	a.printf("state     %s\n", p(stateColour(run), stateOf(run)))
 	if run.Reason != "" {
-		a.printf("reason    %s\n", run.Reason)
+		a.printf("reason    %s\n", safe(run.Reason))
 	}
 	a.printf("created   %s (%s)%s\n", run.Created.Local().Format("2006-01-02 15:04:05"), since(run.Created), by(run))
 	if took := tookOf(run); took != "" {
@@ -36,8 +36,8 @@ func (a *app) showRun(run *executor.Run) error {
 	if run.RerunOf != "" {
 		a.printf("rerun of  %s\n", run.RerunOf)
 	}
-	if run.Cancel != "" {
-		a.printf("cancelled by %s\n", run.Cancel)
+	if run.Cancel != "" && !strings.Contains(run.Reason, run.Cancel) {
+		a.printf("cancelled by %s\n", safe(run.Cancel))
 	}
 	a.printf("\n")
 	if err := a.hostsOfRun(run).print(a, a.out); err != nil {
@@ -48,6 +48,14 @@ func (a *app) showRun(run *executor.Run) error {
 	}
 	a.printf("\n")
 	return a.showOutputs(run)
+}
+
+// targetOf is a run's target; the hosts that a test plan chose are folded.
+func targetOf(run *executor.Run) string {
+	if run.Plan == "" {
+		return run.Target
+	}
+	return fold(strings.Split(run.Target, ","))
 }
 
 func by(run *executor.Run) string {
@@ -81,7 +89,7 @@ func tookOf(run *executor.Run) string {
 
 // hostsOfRun folds hosts that ended alike into one row.
 func (a *app) hostsOfRun(run *executor.Run) grid {
-	g := grid{head: []string{"HOSTS", "VERDICT", "EXIT", "STDOUT", "STDERR", "REASON"}, wide: 5}
+	g := grid{head: []string{"HOSTS", "VERDICT", "EXIT", "STDOUT", "STDERR", "REASON"}, wide: 5, wrap: true}
 	type alike struct{ verdict, exit, reason string }
 	groups := map[alike][]int{}
 	var order []alike

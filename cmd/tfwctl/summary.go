@@ -33,7 +33,7 @@ func summary(run *executor.Run, p func(code, text string) string) string {
 		line += " in " + took
 	}
 	if run.Reason != "" && !strings.Contains(line, run.Reason) {
-		line += ": " + run.Reason
+		line += ": " + safe(run.Reason)
 	}
 	return line
 }

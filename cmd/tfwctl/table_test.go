@@ -34,7 +34,30 @@ func TestTablesFit(t *testing.T) {
 			t.Errorf("nothing is cut at %d", limit)
 		}
 	}
+	cut := g.fit(30)
+	if at := slices.IndexFunc(cut, func(c table.ColumnConfig) bool { return c.Number == 4 }); at >= 0 {
+		t.Errorf("STATE is cut to %d", cut[at].WidthMax)
+	}
 	if got := text.Snip("reason", 3, "…"); got != "re…" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Where there is no room the spare columns go, in their order; what matters goes on in further lines.
+func TestNarrowTables(t *testing.T) {
+	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6, wrap: true, spare: []string{"USES", "TOOK"}}
+	g.rows = append(g.rows, plainRow("flash", "deploy.install", "dut[01-24,30,77]", "timed_out", "1h12m", "cc5vteg45xwe", strings.Repeat("the host did not come back; ", 3)))
+	for limit, want := range map[int]string{200: "STEP USES HOSTS VERDICT TOOK RUNS REASON", 76: "STEP HOSTS VERDICT TOOK RUNS REASON", 66: "STEP HOSTS VERDICT RUNS REASON"} {
+		if got := strings.Join(g.narrowed(limit).head, " "); got != want {
+			t.Errorf("%d: %s, want %s", limit, got, want)
+		}
+	}
+	if len(g.rows[0]) != 7 {
+		t.Errorf("the grid itself has lost columns: %v", g.rows[0])
+	}
+	for _, c := range g.fit(100) {
+		if said := c.WidthMaxEnforcer(g.rows[0][6].text, c.WidthMax); c.Number == 7 && strings.Join(strings.Fields(said), " ") != strings.TrimSpace(g.rows[0][6].text) {
+			t.Errorf("the reason is not whole: %q", said)
+		}
 	}
 }

@@ -65,6 +65,9 @@ func (a *app) top(ctx context.Context, delay time.Duration) (err error) {
 	if !isTerminal(a.in) || !isTerminal(a.out) {
 		return usageError{"top needs a terminal (see: tfwctl runs, tfwctl hosts, tfwctl logs -f)"}
 	}
+	if !a.redraws(a.out) {
+		return usageError{"top cannot draw on a terminal that is TERM=dumb (see: tfwctl runs, tfwctl hosts, tfwctl logs -f)"}
+	}
 	client, err := a.client(ctx)
 	if err != nil {
 		return err

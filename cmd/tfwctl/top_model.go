@@ -18,6 +18,7 @@ type topModel struct {
 	lost    time.Time       // when the controller stopped answering; zero: it answers
 	trouble string
 	notice  string // about the last key
+	unknown bool   // it means nothing here: the keys that do are shown
 
 	selected executor.RunID
 	chosen   bool // by the person: before that, the newest run that is not done is
@@ -98,7 +99,7 @@ const (
 
 // press takes a key, and tells what else is to be done.
 func (m *topModel) press(k screen.Key) topAct {
-	m.notice = ""
+	m.notice, m.unknown = "", false
 	switch {
 	case k == screen.CtrlC:
 		return topQuit
@@ -147,7 +148,7 @@ func (m *topModel) command(k screen.Key) topAct {
 	case "c":
 		m.askCancel()
 	default:
-		m.notice = "no such key"
+		m.unknown = true
 	}
 	return topNothing
 }

@@ -52,7 +52,7 @@ func (m *topModel) runRow(g *screen.Grid, row int, r *executor.Run, width int, n
 		col = g.Put(row, col, fmt.Sprintf("%9s", counts(r)), base)
 	}
 	if width >= 76 {
-		col = g.Put(row, col, fmt.Sprintf("%9s  %-16s", tookSoFar(r, now), cut(safe(r.Target), 16)), base)
+		col = g.Put(row, col, fmt.Sprintf("%9s  %-16s", tookSoFar(r, now), cut(safe(targetOf(r)), 16)), base)
 	}
 	if width >= 50 {
 		col = g.Put(row, col, " ", base)
@@ -141,6 +141,10 @@ func (m *topModel) keysBar(g *screen.Grid, row int) {
 		text = fmt.Sprintf(" cancel run %s on %s? y/n", r.ID, counted(r.HostCount, "host"))
 	case m.notice != "":
 		text = " " + safe(m.notice)
+	case width < 60 && m.unknown:
+		text = " no such key: q quit  up/down run  c cancel"
+	case m.unknown:
+		text = " no such key:" + text
 	case width < 60:
 		text = " q quit  up/down run  pgup/pgdn log  c cancel"
 	}

@@ -23,7 +23,7 @@ func usageArgs(cmd *cobra.Command) {
 			case err != nil:
 				return cobraUsage{fmt.Errorf("%s; usage: %s (see: %s --help)", countFault(c, check, args), c.UseLine(), c.CommandPath())}
 			}
-			return errors.Join(notEmpty(c, args), together(c))
+			return firstError(notEmpty(c, args), possible(c), together(c))
 		}
 	}
 	for _, c := range cmd.Commands() {
@@ -58,6 +58,24 @@ func notEmpty(c *cobra.Command, args []string) error {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
 			err = usageError{fmt.Sprintf("--%s: is empty (name something, or leave the flag out)", f.Name)}
+		}
+	})
+	return err
+}
+
+// wordsOf marks a flag that takes one of a few words.
+const wordsOf = "tfw_words"
+
+// possible refuses values of flags that no controller would take, before one is asked.
+func possible(c *cobra.Command) error {
+	var err error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		words := f.Annotations[wordsOf]
+		if at := len(words) - 1; at > 0 && !slices.Contains(words, f.Value.String()) {
+			err = usageError{fmt.Sprintf("--%s %q: want %s or %s", f.Name, f.Value, strings.Join(words[:at], ", "), words[at])}
+		}
+		if f.Value.Type() == "duration" && strings.HasPrefix(f.Value.String(), "-") {
+			err = usageError{fmt.Sprintf("--%s: got %s, want no negative duration", f.Name, f.Value)}
 		}
 	})
 	return err
