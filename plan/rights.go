@@ -99,7 +99,7 @@ func (e *Engine) sightWithin(tx executor.Tx, p executor.Principal, s *sight, id 
 // hide takes out what is not the reader's.
 func (r *record) hide(s sight) {
 	r.veil = &s.veil
-	r.Parameters, r.Outputs, r.Reason, r.Cancel, r.Lease = nil, nil, "", "", ""
+	r.Parameters, r.Outputs, r.Reason, r.Waiting, r.Cancel, r.Lease = nil, nil, "", "", "", ""
 	r.Name = s.word(r.Name)
 	roles := map[string][]string{}
 	for role, hosts := range r.Hosts {
