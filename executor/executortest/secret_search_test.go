@@ -226,6 +226,13 @@ exit 3`
 				paths = append(paths, path)
 			}
 		})
+		for _, h := range lab.Hosts() { // the spool of the lab's own user is in its home
+			all, err := filepath.Glob(filepath.Join(lab.Home(h.Name), ".tfw", "*+out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, all...)
+		}
 		return paths
 	}
 	for end := time.Now().Add(30 * time.Second); len(left()) > 0 && time.Now().Before(end); {
