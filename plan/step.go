@@ -382,14 +382,14 @@ func (x *stepWalk) verdictOn(host string) executor.Verdict {
 
 // conclude makes the step's verdict of its cells.
 func (x *stepWalk) conclude(ctx context.Context) {
-	worst, reason := executor.Verdict(""), ""
+	worst := executor.Verdict("")
 	x.mu.Lock()
 	for i := range x.state.Cells {
 		if v := x.state.Cells[i].Verdict; !x.fast || v != executor.Cancelled { // those that fail_fast ended say nothing
 			worst = executor.Worst(worst, v)
 		}
 	}
-	reason = whyOf(worst, x.order, x.results)
+	reason := whyOf(worst, x.order, x.results)
 	x.mu.Unlock()
 	if worst == executor.Passed && x.allKept() {
 		reason = x.w.keptFrom()

@@ -63,7 +63,7 @@ func matrix() []verb {
 	return []verb{
 		{line: "exec {team}1 -- true", want: [5]int{6, 2, 0, 0, 0}, alike: true},
 		{line: "run linux_system.run_shell {team}1 command=true", want: [5]int{6, 2, 0, 0, 0}, alike: true},
-		{line: "cp {dir}/crimson.yaml {team}1:/dev/null/no", want: [5]int{6, 2, 3, 3, 3}, alike: true},
+		{line: "cp {dir}/crimson.yaml {team}1:/dev/null/no", want: [5]int{6, 2, 1, 1, 1}, alike: true},
 		{line: "cp {team}1:/etc/hostname {dir}/got", want: [5]int{6, 2, 0, 0, 0}, alike: true},
 		{line: "plan run {dir}/{team}.yaml", want: [5]int{6, 2, 0, 0, 0}, alike: true},
 		{line: "plan check {dir}/{team}.yaml", want: [5]int{0, 2, 0, 0, 0}, alike: true},
@@ -72,7 +72,8 @@ func matrix() []verb {
 		{line: "plan compare {id}", want: [5]int{0, 2, 0, 0, 0}, prepare: thePlan, alike: true},
 		{line: "plan flaky {id}", want: [5]int{0, 2, 0, 0, 0}, prepare: thePlan, alike: true},
 		{line: "plan cancel {id}", want: [5]int{6, 2, 2, 2, 2}, prepare: thePlan, alike: true},
-		{line: "plan resume {id}", want: [5]int{6, 2, 0, 0, 0}, prepare: thePlan, alike: true},
+		{line: "plan resume {id}", want: [5]int{6, 2, 2, 2, 2}, prepare: thePlan, alike: true}, // it passed
+		{line: "plan resume {id}", want: [5]int{6, 2, 1, 1, 1}, prepare: aFailedPlan},
 		{line: "plan schema", want: [5]int{}},
 		{line: "results {id}", want: [5]int{0, 2, 0, 0, 0}, prepare: thePlan, alike: true},
 		{line: "results {id} -o junit", want: [5]int{0, 2, 0, 0, 0}, prepare: theRun, alike: true},
@@ -398,6 +399,16 @@ func (v *verbs) submit(host, command string) executor.RunID {
 }
 
 func thePlan(v *verbs) string { return v.secret["crimson"][1] }
+
+func aFailedPlan(v *verbs) string {
+	text := "name: bad\nhosts: {dut: crimson1}\nsteps:\n  one: {uses: linux_system.run_shell, on: dut, with: {command: 'false'}}\n"
+	p, err := v.admin.SubmitTestplan(v.t.Context(), plan.Submission{File: "bad.yaml", Plan: text})
+	v.must(err)
+	for _, err = range v.admin.FollowTestplan(v.t.Context(), p.ID) {
+		v.must(err)
+	}
+	return p.ID
+}
 
 func theRun(v *verbs) string { return v.secret["crimson"][2] }
 

@@ -101,7 +101,10 @@ async function plans(host: string) {
   check(events.trim().split('\n').every((line) => JSON.parse(line)), 'events');
   check(good(await tfw.getTestplanSchema()), 'schema of plans');
   bad(await tfw.cancelTestplan({ path: { id: made.id } }), 409);
-  const resumed = good(await tfw.resumeTestplan({ path: { id: made.id } }));
+  bad(await tfw.resumeTestplan({ path: { id: made.id } }), 409);
+  const failed = good(await tfw.createTestplan({ body: { plan: plan.replace("'true'", "'false'") }, query: { wait: '30s' } }));
+  check(failed.verdict === 'failed', 'testplan that fails');
+  const resumed = good(await tfw.resumeTestplan({ path: { id: failed.id } }));
   check(good(await tfw.getTestplan({ path: { id: resumed.id }, query: { wait: '30s' } })).state === 'done', 'resumed');
 }
 
