@@ -221,9 +221,10 @@ func (c *conn) patience() time.Duration {
 type paceKey struct{}
 
 // paced learns from short commands, also from those that were followed in vain: else a host
-// that is busy would have all of them followed, which costs it more than they do.
+// that is busy would have all of them followed, which costs it more than they do. What says much is none of them, however
+// soon it ended: its output took the time, and the next of its kind would not be followed before all of it is written.
 func (c *conn) paced(d *delivery, took time.Duration) {
-	if d.result != outcomeEnd || d.end.Elapsed > max(10*time.Millisecond, took/4) {
+	if d.result != outcomeEnd || d.end.Elapsed > max(10*time.Millisecond, took/4) || d.end.Sizes.Stdout+d.end.Sizes.Stderr > wholeLimit {
 		return
 	}
 	n, ok := c.memo().get(paceKey{}).(time.Duration)

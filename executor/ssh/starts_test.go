@@ -94,3 +94,15 @@ func TestAcksOutliveALaunchThatFailed(t *testing.T) {
 		t.Errorf("%d commands are not forgotten: %v", len(runs), err)
 	}
 }
+
+// TestMuchOutputTeachesNoPatience: a command that writes much in a moment is followed at once the next time, too.
+func TestMuchOutputTeachesNoPatience(t *testing.T) {
+	h := newDurableHost(t)
+	c := h.conn(t)
+	for range 3 {
+		mustRun(t, c, command("head -c 30000000 /dev/zero"))
+	}
+	if n := c.memo().get(paceKey{}); n != nil {
+		t.Errorf("%v are waited before the next is followed", n)
+	}
+}
