@@ -49,11 +49,16 @@ func (g *gate) enter(a *active, host string) (leave func()) {
 			return func() {}
 		}
 	}
-	once := sync.OnceFunc(func() { g.next(host) })
-	late := time.AfterFunc(beginMost, once)
+	return LeaveWithin(beginMost, func() { g.next(host) })
+}
+
+// LeaveWithin gives what is done for leave: it may be called often and leaves once, by itself when it was not called within most.
+func LeaveWithin(most time.Duration, leave func()) func() {
+	late := time.AfterFunc(most, leave)
 	return func() {
-		late.Stop()
-		once()
+		if late.Stop() { // true once, and never when it was late
+			leave()
+		}
 	}
 }
 

@@ -2,8 +2,9 @@ package ssh
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"tfw/executor"
 )
 
 // startMost is how long a command may count as just being started: a host that hangs there must not
@@ -21,13 +22,8 @@ func (p *place) start(ctx context.Context) (leave func(), err error) {
 		<-p.starts
 		return nil, err
 	}
-	once := sync.OnceFunc(func() {
+	return executor.LeaveWithin(startMost, func() {
 		<-p.t.starts
 		<-p.starts
-	})
-	late := time.AfterFunc(startMost, once)
-	return func() {
-		late.Stop()
-		once()
-	}, nil
+	}), nil
 }
