@@ -25,6 +25,7 @@ func becomeScript(b *executor.BecomeAs, script, mark string) (wrapped, stdin str
 		if b.Password == "" {
 			return "exec sudo -n -H -u " + quote(user) + " -- /bin/sh -c " + inner + ` sh "$@"`, stdin, nil
 		}
+		// What a wrong password costs, and why: see shellFor.
 		return "exec sudo -k -S -p '' -H -u " + quote(user) + " -- /bin/sh -c " + inner + ` sh "$@"`, b.Password + "\n" + stdin, nil
 	case "doas":
 		return "exec doas -n -u " + quote(user) + " /bin/sh -c " + inner + ` sh "$@"`, stdin, nil

@@ -184,6 +184,10 @@ func TestBecomePassword(t *testing.T) {
 			t.Errorf("the password shows: %v", err)
 		}
 	}
+	if err := os.WriteFile(rule, []byte("Defaults:"+name+" passwd_tries=1\n"+name+" ALL=(ALL) ALL\n"), 0o440); err != nil { // as docs/durable.md advises
+		t.Fatal(err)
+	}
+	refused(t, c, executor.BecomeAs{Password: "wrong"}, "1 incorrect password attempt")
 }
 
 func TestHostileSpool(t *testing.T) {

@@ -138,6 +138,9 @@ func shellFor(b *executor.BecomeAs, nonce string) (request, first string, err er
 		if b.Password == "" {
 			return "exec sudo -n -H -u '" + user + "' -- " + plain, "", nil
 		}
+		// A wrong password costs as many attempts as sudoers' passwd_tries says: sudo takes what follows for the next ones. No
+		// option bounds them, and standard input cannot end after the password, for the script comes on it; to hold the script
+		// back until sudo is content would cost each command a round trip, and pam_faillock counts an end of input as a second attempt all the same.
 		return "exec sudo -k -S -p '' -H -u '" + user + "' -- /bin/sh -c " + skip, b.Password + "\n" + nonce + "\n", nil
 	case "doas":
 		return "exec doas -n -u '" + user + "' " + plain, "", nil
