@@ -14,6 +14,7 @@ type placed struct {
 	Event
 	before int
 	at     time.Time
+	told   bool
 }
 
 // inOrder puts what one look has found into the order in which it came about: a step's begin before
@@ -21,10 +22,14 @@ type placed struct {
 func inOrder(news, output []Event) []Event {
 	all := places(news, output)
 	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(cmp.Compare(a.before, b.before), a.at.Compare(b.at)) })
-	o := ordering{rest: all, ordered: make([]Event, 0, len(news)+len(output))}
+	o := ordering{all: all, of: map[string][]int{}, ordered: make([]Event, 0, len(news)+len(output))}
+	for i, e := range all {
+		o.of[e.Step] = append(o.of[e.Step], i)
+	}
+	next := 0
 	for i := 0; i <= len(output); i++ {
-		for len(o.rest) > 0 && o.rest[0].before <= i {
-			o.take(0, i)
+		for ; next < len(all) && all[next].before <= i; next++ {
+			o.tell(next, i)
 		}
 		if i < len(output) {
 			o.ordered = append(o.ordered, output[i])
@@ -34,29 +39,38 @@ func inOrder(news, output []Event) []Event {
 }
 
 type ordering struct {
-	rest    []placed
+	all     []placed
+	of      map[string][]int // by step
 	ordered []Event
 }
 
-// take moves one event, and before the begin of a step what is told of those it waited for: a clock may be too coarse to tell.
-func (o *ordering) take(at, now int) {
-	e := o.rest[at]
-	o.rest = slices.Delete(o.rest, at, at+1)
+// tell adds one event, and before the begin of a step what is told of those it waited for: a clock may be too coarse to tell.
+func (o *ordering) tell(which, now int) {
+	e := &o.all[which]
+	if e.told {
+		return
+	}
+	e.told = true
 	if e.Type == "step" && e.State != executor.Done {
-		around := e.Step[:strings.LastIndexByte(e.Step, '/')+1]
-		for i := 0; i < len(o.rest); {
-			if p := o.rest[i]; p.before <= now && strings.HasPrefix(p.Step, around) && slices.Contains(e.Now.After, p.Step[len(around):]) {
-				o.take(i, now)
-				i = 0
-				continue
+		var first []int
+		for _, name := range e.Now.After {
+			first = append(first, o.of[withinOf(e.Step)+name]...)
+		}
+		slices.Sort(first)
+		for _, i := range first {
+			if o.all[i].before <= now {
+				o.tell(i, now)
 			}
-			i++
 		}
 	}
 	o.ordered = append(o.ordered, e.Event)
 }
 
+// withinOf names the steps around one, with the slash: "outer/" of "outer/inner".
+func withinOf(step string) string { return step[:strings.LastIndexByte(step, '/')+1] }
+
 func places(news, output []Event) []placed {
+	spans := spansOf(output)
 	begun, began, ended := map[string]int{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, e := range news {
 		if e.Type == "step" {
@@ -68,28 +82,45 @@ func places(news, output []Event) []placed {
 	}
 	all := make([]placed, 0, len(news))
 	for _, e := range news {
-		first, last := spanOf(e.Step, output)
+		out, said := spans[e.Step]
+		if !said {
+			out.first = len(output)
+		}
 		switch {
 		case e.Type == "plan":
-			all = append(all, placed{e, first, e.Plan.Created})
+			all = append(all, placed{Event: e, before: out.first, at: e.Plan.Created})
 		case e.Type == "case" || e.State == executor.Done:
-			all = append(all, placed{e, max(last, begun[e.Step]), ended[e.Step]})
+			at := ended[e.Step]
+			if at.IsZero() { // other cells go on: this one ended after the begin, which is told before it
+				at = began[e.Step]
+			}
+			all = append(all, placed{Event: e, before: max(out.last, begun[e.Step]), at: at})
 		default: // it begins
-			begun[e.Step] = first
-			all = append(all, placed{e, first, began[e.Step]})
+			begun[e.Step] = out.first
+			all = append(all, placed{Event: e, before: out.first, at: began[e.Step]})
 		}
 	}
 	return all
 }
 
-// spanOf tells where the output of a step, and of those in it, begins and ends; first is
-// len(output) where there is none, last is 0.
-func spanOf(step string, output []Event) (first, last int) {
-	first = len(output)
+// span is where the output of a step, and of those in it, begins and ends.
+type span struct{ first, last int }
+
+// spansOf tells the spans of all steps that said something; that of "" is of the plan as a whole.
+func spansOf(output []Event) map[string]span {
+	spans := map[string]span{}
 	for i, o := range output {
-		if step == "" || o.Step == step || strings.HasPrefix(o.Step, step+"/") {
-			first, last = min(first, i), i+1
+		for step := o.Step; ; step = trimSlash(withinOf(step)) {
+			s, known := spans[step]
+			if !known {
+				s.first = i
+			}
+			s.last = i + 1
+			spans[step] = s
+			if step == "" {
+				break
+			}
 		}
 	}
-	return first, last
+	return spans
 }
