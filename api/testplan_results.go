@@ -54,7 +54,7 @@ func (s *Server) resultRoutes() {
 	route(s, huma.Operation{OperationID: "getTestplanResults", Method: http.MethodGet, Path: "/v2.1/testplans/{id}/results", Summary: "Results of a test plan", Tags: tags,
 		Description: how + " Steps that have not ended have no rows yet.", Responses: answers, Errors: []int{404}}, s.getTestplanResults)
 	route(s, huma.Operation{OperationID: "compareTestplan", Method: http.MethodGet, Path: "/v2.1/testplans/{id}/compare", Summary: "What went otherwise than before", Tags: tags,
-		Description: "New failures, what was fixed, what passed and took more than twice as long: beside the test plan `with`, or else the one of the same name before it.", Errors: []int{404}},
+		Description: "New failures, what was fixed, what passed and took more than twice as long: beside the test plan `with`, or else the one of the same name before it. Of one that never got its hosts nothing is compared: `reason` says so.", Errors: []int{404}},
 		func(ctx context.Context, r *request, in *struct {
 			TestplanRef
 			With string `query:"with" maxLength:"64" doc:"the test plan to compare with; absent: the one of the same name before"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"tfw/executor"
@@ -41,7 +42,8 @@ type Change struct {
 // Comparison sets a test plan beside an earlier one. Lists hold at most [maxChanges] each; Counts tell all.
 type Comparison struct {
 	Plan        Brief        `json:"testplan"`
-	Before      *Brief       `json:"before"` // null: there is none to compare with
+	Before      *Brief       `json:"before"`           // null: there is none to compare with
+	Reason      string       `json:"reason,omitempty"` // why nothing is compared: one of the two never ran
 	NewFailures []Change     `json:"new_failures"`
 	Fixed       []Change     `json:"fixed"`
 	Slower      []Change     `json:"slower"` // passed both times, and took more than twice as long
@@ -56,7 +58,7 @@ type ChangeCounts struct {
 	Fixed       int `json:"fixed"`
 	Slower      int `json:"slower"`
 	Still       int `json:"still_failing"`
-	NotRun      int `json:"not_run"` // passed before, and did not get that far now
+	NotRun      int `json:"not_run"` // ran before, and did not get that far now
 	Added       int `json:"added"`   // cases that there were not
 	Gone        int `json:"gone"`    // cases that there are no more
 }
@@ -69,13 +71,16 @@ const (
 )
 
 // Compare sets a test plan beside the one with the id before, or with "" beside
-// the one of the same name that ended before it began.
+// the one of the same name that ran and ended before it began. Of one that never got its hosts nothing is compared.
 func (e *Engine) Compare(ctx context.Context, p executor.Principal, id, before string) (*Comparison, error) {
 	now, err := e.Results(ctx, p, id, false)
 	if err != nil {
 		return nil, err
 	}
 	c := &Comparison{Plan: now.Plan.Brief(), NewFailures: []Change{}, Fixed: []Change{}, Slower: []Change{}, Still: []Change{}}
+	if c.Reason = neverRan(now.Plan); c.Reason != "" {
+		return c, nil
+	}
 	if before == "" {
 		if before, err = e.previous(ctx, p, now.Plan); err != nil || before == "" {
 			return c, err
@@ -87,6 +92,9 @@ func (e *Engine) Compare(ctx context.Context, p executor.Principal, id, before s
 	}
 	was := then.Plan.Brief()
 	c.Before = &was
+	if c.Reason = neverRan(then.Plan); c.Reason != "" {
+		return c, nil
+	}
 	old := newBaseline()
 	if c.Truncated, err = eachRow(ctx, then, maxCompared, old.add); err != nil {
 		return nil, err
@@ -97,7 +105,20 @@ func (e *Engine) Compare(ctx context.Context, p executor.Principal, id, before s
 	return c, err
 }
 
-// previous is the newest test plan of the same name that was done when this one was created.
+// neverRan says of a test plan that did not get its hosts that nothing of it ran, and why; "" of one that began.
+func neverRan(t *TestPlan) string {
+	switch {
+	case !t.Started.IsZero():
+		return ""
+	case t.State == executor.Done:
+		return fmt.Sprintf("nothing of test plan %s ran (%s)", t.ID, strings.TrimSuffix(spoken(t.Verdict)+": "+t.Reason, ": "))
+	case t.Waiting != "":
+		return fmt.Sprintf("test plan %s has not begun (it waits for hosts: %s)", t.ID, t.Waiting)
+	}
+	return fmt.Sprintf("test plan %s has not begun", t.ID)
+}
+
+// previous is the newest test plan of the same name that had run and was done when this one was created.
 func (e *Engine) previous(ctx context.Context, p executor.Principal, t *TestPlan) (id string, err error) {
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		id = ""
@@ -106,7 +127,7 @@ func (e *Engine) previous(ctx context.Context, p executor.Principal, t *TestPlan
 			return err
 		}
 		return e.newest(tx, p, t.Name, fmt.Sprintf("%016x", this.Seq), func(_ string, r record) bool {
-			if r.ID != t.ID && r.State == executor.Done && !r.Finished.After(t.Created) {
+			if r.ID != t.ID && r.State == executor.Done && !r.Started.IsZero() && !r.Finished.After(t.Created) {
 				id = r.ID
 			}
 			return id == ""
@@ -227,7 +248,7 @@ func (c *Comparison) take(r Row, old *baseline) {
 		if r.Duration > slowerBy*was.took && time.Duration(r.Duration-was.took) >= slowerThan {
 			note(&c.Counts.Slower, &c.Slower)
 		}
-	case was.verdict == executor.Passed:
+	case was.verdict == executor.Passed || bad(was.verdict):
 		c.Counts.NotRun++
 	}
 }

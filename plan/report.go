@@ -84,8 +84,11 @@ func (r Row) said() string {
 	if r.Message != "" {
 		return r.Message
 	}
-	return strings.ReplaceAll(string(r.Verdict), "_", " ")
+	return spoken(r.Verdict)
 }
+
+// spoken is a verdict as people read it: "timed out".
+func spoken(v executor.Verdict) string { return strings.ReplaceAll(string(v), "_", " ") }
 
 // good rows need no explanation.
 func (r Row) good() bool { return r.Verdict == executor.Passed }

@@ -213,7 +213,7 @@ func (c Counts) String() string {
 	var parts []string
 	for _, v := range []executor.Verdict{executor.Passed, executor.Skipped, executor.Failed, executor.Cancelled, executor.TimedOut, executor.Errored} {
 		if c[v] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c[v], strings.ReplaceAll(string(v), "_", " ")))
+			parts = append(parts, fmt.Sprintf("%d %s", c[v], spoken(v)))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -373,6 +373,51 @@ func TestCompareAndHistory(t *testing.T) {
 	}
 }
 
+// Of a test plan that never got its hosts nothing is claimed, and no other one is set beside it.
+func TestCompareOfWhatNeverRan(t *testing.T) {
+	l := newLab(t)
+	text := "name: starved\nlease_wait: 1ns\nhosts: {d: duts}\nsteps:\n  a: {uses: work.do, on: d, with: {do: say a}}\n"
+	compare := func(p *plan.TestPlan, with string) *plan.Comparison {
+		t.Helper()
+		c, err := l.Compare(t.Context(), me, p.ID, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	l.hosts.broken["say a"] = 1
+	failed := l.wait(l.submit(text, nil))
+	lease, err := l.ex.Lease(t.Context(), executor.Local("somebody"), executor.LeaseRequest{Target: "duts", For: executor.Duration(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	starved := l.wait(l.submit(text, nil))
+	if err := l.ex.Release(t.Context(), executor.Local("somebody"), lease.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if c := compare(starved, ""); c.Before != nil || c.Counts != (plan.ChangeCounts{}) || !strings.HasPrefix(c.Reason, "nothing of test plan "+starved.ID+" ran (errored: no hosts within the lease wait: ") {
+		t.Errorf("%+v", c)
+	}
+	if c := compare(failed, starved.ID); c.Before == nil || c.Counts != (plan.ChangeCounts{}) || !strings.Contains(c.Reason, starved.ID+" ran (errored: ") {
+		t.Errorf("%+v", c)
+	}
+	if c := compare(l.wait(l.submit(text, nil)), ""); c.Before == nil || c.Before.ID != failed.ID || c.Counts.Fixed != 1 || c.Reason != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What failed before and did not get that far now is no case of "no change".
+func TestCompareTellsWhatDidNotRun(t *testing.T) {
+	l := newLab(t)
+	text := "name: gated\nparameters: {go: {}}\nhosts: {d: duts}\nsteps:\n  a: {uses: work.do, on: d, when: params.go == 'yes', with: {do: say a}}\n"
+	l.hosts.broken["say a"] = 1
+	l.wait(l.submit(text, map[string]any{"go": "yes"}))
+	c, err := l.Compare(t.Context(), me, l.wait(l.submit(text, map[string]any{"go": "no"})).ID, "")
+	if err != nil || c.Counts != (plan.ChangeCounts{NotRun: 1}) {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 // Slower is more than twice and at least a second: less is noise, and another host or a case that did not pass says nothing of speed.
 func TestCompareTellsWhatBecameSlower(t *testing.T) {
 	l := newLab(t)

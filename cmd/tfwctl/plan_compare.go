@@ -40,6 +40,10 @@ now and did not, what was fixed, what passed and took more than twice as long.`,
 }
 
 func (a *app) printComparison(c *testplan.Comparison) error {
+	if c.Reason != "" {
+		a.say("nothing to compare: %s", safeLine(c.Reason))
+		return nil
+	}
 	if c.Before == nil {
 		a.say("test plan %s is the first of %s: there is nothing to compare with", c.Plan.ID, c.Plan.Name)
 		return nil
@@ -85,7 +89,7 @@ func comparedLine(c *testplan.Comparison) string {
 	add(n.Fixed, fmt.Sprintf("%d fixed", n.Fixed))
 	add(n.Slower, fmt.Sprintf("%d slower by more than 2x", n.Slower))
 	add(n.Still, fmt.Sprintf("%d still failing", n.Still))
-	add(n.NotRun, fmt.Sprintf("%d passed before and did not run", n.NotRun))
+	add(n.NotRun, fmt.Sprintf("%d ran before and did not run now", n.NotRun))
 	add(n.Added, fmt.Sprintf("%d added", n.Added))
 	add(n.Gone, fmt.Sprintf("%d gone", n.Gone))
 	if len(parts) == 0 {
@@ -117,7 +121,7 @@ func (a *app) closing(ctx context.Context, client *api.Client, t *testplan.TestP
 		}
 	}
 	c, err := client.CompareTestplan(ctx, t.ID, "")
-	if err != nil || c.Before == nil {
+	if err != nil || c.Before == nil || c.Reason != "" {
 		return nil //nolint:nilerr // said above
 	}
 	a.say("\n%s", comparedLine(c))
