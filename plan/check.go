@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ type World struct {
 // parameters, a with that does not fit its method, a role that no host can fill, a nested plan that is
 // missing or wrong. given are the plan's parameters as far as they are known. No host is touched.
 func (p *Plan) Check(w World, given map[string]any) error {
-	return p.check(w, given, 0, false)
+	return p.check(w, given, nil, false)
 }
 
 // ParseAndCheck is [Parse] and [Plan.Check] in one: it finds the faults of both in one go, as far as a plan with faults can be checked.
@@ -35,7 +36,7 @@ func ParseAndCheck(file string, text []byte, w World, given map[string]any) (*Pl
 	if p == nil {
 		return nil, all
 	}
-	if err := p.check(w, given, 0, len(all) > 0); err != nil {
+	if err := p.check(w, given, nil, len(all) > 0); err != nil {
 		var more Problems
 		if !errors.As(err, &more) {
 			return nil, err
@@ -59,9 +60,10 @@ func ParseAndCheck(file string, text []byte, w World, given map[string]any) (*Pl
 // maxNesting bounds plans within plans.
 const maxNesting = 8
 
-// check looks at what there is of a plan; partial says that it could not be read as a whole.
-func (p *Plan) check(w World, given map[string]any, depth int, partial bool) error {
-	c := &checker{reader: reader{file: p.file}, p: p, w: w}
+// check looks at what there is of a plan; around are the plans that it is part of, the outermost first, and
+// partial says that it could not be read as a whole.
+func (p *Plan) check(w World, given map[string]any, around []*Plan, partial bool) error {
+	c := &checker{reader: reader{file: p.file}, p: p, w: w, path: append(slices.Clone(around), p)}
 	params, err := p.accept(given, true)
 	if err != nil && !partial {
 		c.add(Problem{Message: err.Error(), Fix: "give parameters with -p name=value"})
@@ -76,7 +78,7 @@ func (p *Plan) check(w World, given map[string]any, depth int, partial bool) err
 	c.outputs()
 	for _, s := range p.all() {
 		if s.Nested != "" {
-			c.nested(s, depth)
+			c.nested(s)
 			continue
 		}
 		if s.Plugin != "" {
@@ -141,6 +143,7 @@ type checker struct {
 	p      *Plan
 	w      World
 	params map[string]any
+	path   []*Plan // the plans around this one, and itself
 }
 
 func (c *checker) role(role Role) {
@@ -378,13 +381,16 @@ func nodeAt(s *Step, location string) (at *yaml.Node) {
 	return at
 }
 
-func (c *checker) nested(s *Step, depth int) {
+func (c *checker) nested(s *Step) {
 	text, ok := c.w.Files[s.Nested]
 	switch {
 	case !ok:
 		c.error(orNode(s.usesAt, s.at), "put it beside this plan", "step %q uses plan:%s, which is not there", s.Name, s.Nested)
 		return
-	case depth >= maxNesting:
+	case c.circle(text) != "":
+		c.error(orNode(s.usesAt, s.at), "a plan cannot run itself: take one of these steps out", "step %q uses plan:%s, which is a cycle: %s", s.Name, s.Nested, c.circle(text))
+		return
+	case len(c.path) > maxNesting:
 		c.error(s.at, "flatten the plans", "plans are nested deeper than %d", maxNesting)
 		return
 	}
@@ -398,10 +404,24 @@ func (c *checker) nested(s *Step, depth int) {
 				}
 			}
 		}
-		err = inner.check(c.w, given, depth+1, false)
+		err = inner.check(c.w, given, c.path, false)
 	}
 	var wrong Problems
 	if errors.As(err, &wrong) {
 		c.problems = append(c.problems, wrong...)
 	}
+}
+
+// circle tells the files by which a text comes back to itself: "a.yaml uses b.yaml uses a.yaml", or "". It goes by the
+// text and not by the name, which is another one for the plan that was given than for those within it.
+func (c *checker) circle(text []byte) string {
+	from := slices.IndexFunc(c.path, func(p *Plan) bool { return bytes.Equal(p.text, text) })
+	if from < 0 {
+		return ""
+	}
+	var files []string
+	for _, p := range append(slices.Clone(c.path[from:]), c.path[from]) {
+		files = append(files, p.file)
+	}
+	return strings.Join(files, " uses ")
 }

@@ -25,6 +25,7 @@ type Plan struct {
 
 	byName map[string]*Step
 	file   string
+	text   []byte
 }
 
 // Parameter is one input of a plan.

@@ -61,7 +61,7 @@ func (r *reader) plan(text []byte) *Plan {
 	if root == nil {
 		return nil
 	}
-	p := &Plan{file: r.file, byName: map[string]*Step{}, Env: map[string]string{}}
+	p := &Plan{file: r.file, text: text, byName: map[string]*Step{}, Env: map[string]string{}}
 	r.each(root, "the plan", map[string]func(k, v *yaml.Node){
 		"name":       func(_, v *yaml.Node) { r.part("name", func() { p.Name = r.planName(v) }) },
 		"parameters": func(_, v *yaml.Node) { r.part("parameters", func() { p.Parameters = r.parameters(v) }) },

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,54 @@ func TestAllFaultsInOneGo(t *testing.T) {
 	var problems plan.Problems
 	if !errors.As(err, &problems) || len(problems) < 5 {
 		t.Errorf("%v", err)
+	}
+}
+
+// A plan that comes back to itself is told as that, by its files, at the step that closes the circle.
+func TestPlansThatUseThemselves(t *testing.T) {
+	reg, err := plugins.NewRegistry(work{}, asked{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	using := func(file string) string {
+		return "name: a\nsteps:\n  s: {uses: 'plan:" + file + "'}\n  t: {uses: 'plan:" + file + "', needs: [s]}\n"
+	}
+	chain := map[string]string{}
+	for i := 1; i <= 9; i++ {
+		chain[fmt.Sprintf("%d.yaml", i)] = using(fmt.Sprintf("%d.yaml", i+1))
+	}
+	for name, c := range map[string]struct {
+		text  string
+		files map[string]string
+		want  []string
+	}{
+		"itself": {using("a.yaml"), map[string]string{"a.yaml": using("a.yaml")}, []string{
+			`dir/a.yaml:3:13 step "s" uses plan:a.yaml, which is a cycle: dir/a.yaml uses dir/a.yaml`,
+			`dir/a.yaml:4:13 step "t" uses plan:a.yaml, which is a cycle: dir/a.yaml uses dir/a.yaml`}},
+		"one another": {using("b.yaml"), map[string]string{"a.yaml": using("b.yaml"), "b.yaml": using("./a.yaml"), "./a.yaml": using("b.yaml")}, []string{
+			`b.yaml:3:13 step "s" uses plan:./a.yaml, which is a cycle: dir/a.yaml uses b.yaml uses dir/a.yaml`,
+			`b.yaml:4:13 step "t" uses plan:./a.yaml, which is a cycle: dir/a.yaml uses b.yaml uses dir/a.yaml`}},
+		"further in": {strings.Replace(using("b.yaml"), "name: a", "name: top", 1), map[string]string{"b.yaml": using("b.yaml")}, []string{
+			`b.yaml:3:13 step "s" uses plan:b.yaml, which is a cycle: b.yaml uses b.yaml`,
+			`b.yaml:4:13 step "t" uses plan:b.yaml, which is a cycle: b.yaml uses b.yaml`}},
+		"only deep": {using("1.yaml"), chain, []string{"8.yaml:3:3 plans are nested deeper than 8", "8.yaml:4:3 plans are nested deeper than 8"}},
+	} {
+		w := plan.World{Plugins: reg, Files: map[string][]byte{}}
+		for file, text := range c.files {
+			w.Files[file] = []byte(text)
+		}
+		_, err := plan.ParseAndCheck("dir/a.yaml", []byte(c.text), w, nil)
+		var wrong plan.Problems
+		if !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+		var got []string
+		for _, p := range wrong {
+			got = append(got, p.Where()+" "+p.Message)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n%s\nwant:\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
 	}
 }
 
