@@ -393,7 +393,7 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 		case err != nil:
 			return err
 		case now.State == executor.Done:
-			return fmt.Errorf("test plan %s is done (%s): %w", r.ID, now.Verdict, executor.ErrConflict)
+			return fmt.Errorf("test plan %s is done (%s): %w", r.ID, spoken(now.Verdict), executor.ErrConflict)
 		case now.Cancel != "":
 			return nil
 		}

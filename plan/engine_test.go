@@ -477,6 +477,16 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
+// Reasons are read by people: a verdict of two words has no underscore there.
+func TestReasonsSayVerdictsInWords(t *testing.T) {
+	l := newLab(t)
+	got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, timeout: 100ms, with: {do: hang}}\n  z: {uses: work.do, on: d, needs: [a], with: {do: say never}}\n"+
+		"  y: {uses: work.do, on: d, when: always(), with: {do: 'say ${{ steps.a.outputs.said }}'}}\n", nil))
+	if z, y := got.Steps[1], got.Steps[2]; z.Verdict != executor.Skipped || z.Reason != "a timed out" || !strings.Contains(y.Reason, "step a is timed out and has no outputs") {
+		t.Errorf("%s: %s", verdicts(got), reasons(got))
+	}
+}
+
 func TestOutputsOfAStepThatDidNotPass(t *testing.T) {
 	l := newLab(t)
 	got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, with: {do: exit 3}}\n  z: {uses: work.do, on: d, when: always(), with: {do: 'say ${{ steps.a.outputs.said }}'}}\n  y: {uses: work.do, on: b, when: always(), with: {do: \"say ${{ steps.a.outputs?.said ?? 'nothing' }}${{ steps.a.hosts.b1.exit_code }}\"}}\noutputs: {o: '${{ steps.y.outputs.said }}'}\n", nil))

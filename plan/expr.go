@@ -12,6 +12,8 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
+
+	"tfw/executor"
 )
 
 // Bounds of one expression.
@@ -138,7 +140,8 @@ func (x *expression) lacking(env scope, text string) string {
 	for _, r := range x.refs {
 		step, ok := steps[r.name].(map[string]any)
 		if r.of == "steps" && r.then == "outputs" && ok && step["outputs"] == nil && strings.Contains(text, "<nil>") {
-			return fmt.Sprintf(": step %s is %v and has no outputs (steps.%s.hosts.NAME.outputs are those of a host, ?. and ?? give another value)", r.name, step["verdict"], r.name)
+			verdict, _ := step["verdict"].(string)
+			return fmt.Sprintf(": step %s is %s and has no outputs (steps.%s.hosts.NAME.outputs are those of a host, ?. and ?? give another value)", r.name, spoken(executor.Verdict(verdict)), r.name)
 		}
 	}
 	return ""

@@ -125,7 +125,7 @@ func (x *stepWalk) decide(ctx context.Context, h *inventory.Host) (run bool, why
 	for _, name := range x.s.deps {
 		dep := x.w.steps[name]
 		if v := dep.verdictFor(x, h); v != executor.Passed && !dep.s.AllowFailure && failed == "" {
-			failed = fmt.Sprintf("%s %s", name, v)
+			failed = name + " " + spoken(v)
 		}
 	}
 	if x.s.When == nil {
@@ -454,7 +454,7 @@ func (x *stepWalk) end(v executor.Verdict, reason string) {
 	}
 	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, x.w.e.cfg.Executor.Now()
 	x.mu.Unlock()
-	x.absent(x.w.bound(x.s.On), strings.TrimSuffix(string(v)+": "+reason, ": "))
+	x.absent(x.w.bound(x.s.On), strings.TrimSuffix(spoken(v)+": "+reason, ": "))
 	x.store()
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -122,12 +122,12 @@ func (a *app) printResults(r api.Results, all bool) error {
 func rowGrid(rows []testplan.Row) grid {
 	g := grid{head: []string{"STEP", "CELL", "HOST", "CASE", "VERDICT", "TOOK", "MESSAGE"}, wide: 6, wrap: true, spare: []string{"TOOK"}}
 	for _, r := range rows {
-		took, verdict := "", cell{string(r.Verdict), verdictColour(r.Verdict)}
+		took, verdict := "", cell{spoken(r.Verdict), verdictColour(r.Verdict)}
 		if r.Duration > 0 {
 			took = short(time.Duration(r.Duration))
 		}
 		if r.Allowed && r.Verdict != executor.Passed && r.Verdict != executor.Skipped {
-			verdict = cell{string(r.Verdict) + " (allowed)", yellow}
+			verdict = cell{spoken(r.Verdict) + " (allowed)", yellow}
 		}
 		g.rows = append(g.rows, []cell{{text: r.Step}, {text: r.Cell}, {text: r.Host}, {text: r.Name}, verdict, {text: took}, {text: messageOf(r)}})
 	}

@@ -54,7 +54,7 @@ func (a *app) printComparison(c *testplan.Comparison) error {
 		list         []testplan.Change
 	}{{"new failure", red, c.NewFailures}, {"fixed", green, c.Fixed}, {"slower", yellow, c.Slower}, {"still failing", grey, c.Still}} {
 		for _, one := range part.list {
-			before, now := string(one.Before), string(one.Verdict)
+			before, now := spoken(one.Before), spoken(one.Verdict)
 			if part.what == "slower" {
 				before, now = short(time.Duration(one.BeforeTook)), short(time.Duration(one.Duration))
 			}
@@ -95,7 +95,7 @@ func comparedLine(c *testplan.Comparison) string {
 	if len(parts) == 0 {
 		parts = []string{"no change"}
 	}
-	return fmt.Sprintf("compared with %s (%s, %s): %s", c.Before.ID, since(c.Before.Created), strings.ReplaceAll(string(c.Before.Verdict), "_", " "), strings.Join(parts, ", "))
+	return fmt.Sprintf("compared with %s (%s, %s): %s", c.Before.ID, since(c.Before.Created), spoken(c.Before.Verdict), strings.Join(parts, ", "))
 }
 
 // shownFailures bounds what the end of a test plan tells; the rest is for tfwctl results.

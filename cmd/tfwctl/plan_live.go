@@ -129,5 +129,5 @@ func (v *planLines) close() error { return v.live.close(nil) }
 func (v *planLines) painted(verdict executor.Verdict) string { return paintedVerdict(v.a, verdict) }
 
 func paintedVerdict(a *app, v executor.Verdict) string {
-	return a.painter(a.err)(verdictColour(v), strings.ReplaceAll(string(v), "_", " "))
+	return a.painter(a.err)(verdictColour(v), spoken(v))
 }

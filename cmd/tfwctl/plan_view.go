@@ -47,7 +47,7 @@ func stepCounts(t *testplan.TestPlan) string {
 // planCell is the verdict once there is one, else the state.
 func planCell(state executor.State, v executor.Verdict) cell {
 	if state == executor.Done {
-		return cell{string(v), verdictColour(v)}
+		return cell{spoken(v), verdictColour(v)}
 	}
 	return cell{string(state), cyan}
 }
@@ -138,7 +138,7 @@ func runsOf(c testplan.CellState) string {
 // planSummary is one line about how a test plan went.
 func planSummary(t *testplan.TestPlan, p func(code, text string) string) string {
 	state := planCell(t.State, t.Verdict)
-	line := fmt.Sprintf("test plan %s (%s): %s", t.ID, t.Name, p(state.colour, strings.ReplaceAll(state.text, "_", " ")))
+	line := fmt.Sprintf("test plan %s (%s): %s", t.ID, t.Name, p(state.colour, state.text))
 	if took := tookBetween(t.Started, t.Finished); took != "" {
 		line += " in " + took
 	}

@@ -68,7 +68,7 @@ func by(run *executor.Run) string {
 // stateOf is the verdict once there is one, else the state.
 func stateOf(run *executor.Run) string {
 	if run.State == executor.Done {
-		return string(run.Verdict)
+		return spoken(run.Verdict)
 	}
 	return string(run.State)
 }
@@ -90,11 +90,14 @@ func tookOf(run *executor.Run) string {
 // hostsOfRun folds hosts that ended alike into one row.
 func (a *app) hostsOfRun(run *executor.Run) grid {
 	g := grid{head: []string{"HOSTS", "VERDICT", "EXIT", "STDOUT", "STDERR", "REASON"}, wide: 5, wrap: true}
-	type alike struct{ verdict, exit, reason string }
+	type alike struct {
+		verdict      executor.Verdict
+		exit, reason string
+	}
 	groups := map[alike][]int{}
 	var order []alike
 	for i, h := range run.Hosts {
-		k := alike{string(h.Verdict), exitText(h), ownWords(h)}
+		k := alike{h.Verdict, exitText(h), ownWords(h)}
 		if _, seen := groups[k]; !seen {
 			order = append(order, k)
 		}
@@ -108,7 +111,7 @@ func (a *app) hostsOfRun(run *executor.Run) grid {
 			out += run.Hosts[i].StdoutBytes
 			errs += run.Hosts[i].StderrBytes
 		}
-		verdict := k.verdict
+		verdict := spoken(k.verdict)
 		if verdict == "" {
 			verdict = string(run.State)
 		}
@@ -116,7 +119,7 @@ func (a *app) hostsOfRun(run *executor.Run) grid {
 		if len(names) > 1 {
 			name = fmt.Sprintf("%s (%d)", name, len(names))
 		}
-		g.rows = append(g.rows, []cell{{text: name}, {verdict, verdictColour(executor.Verdict(k.verdict))},
+		g.rows = append(g.rows, []cell{{text: name}, {verdict, verdictColour(k.verdict)},
 			{text: k.exit}, {text: size(out)}, {text: size(errs)}, {text: k.reason}})
 	}
 	return g

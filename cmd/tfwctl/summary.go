@@ -42,8 +42,11 @@ func word(v executor.Verdict, run *executor.Run) string {
 	if v == "" {
 		return string(run.State)
 	}
-	return strings.ReplaceAll(string(v), "_", " ")
+	return spoken(v)
 }
+
+// spoken is a verdict as people read it: "timed out". Flags and JSON have the wire's word.
+func spoken(v executor.Verdict) string { return strings.ReplaceAll(string(v), "_", " ") }
 
 // reasons are the hosts of one verdict, those with the same reason together.
 type reasons struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"tfw/cmd/tfwctl/screen"
@@ -47,7 +46,7 @@ func (m *topModel) runRow(g *screen.Grid, row int, r *executor.Run, width int, n
 	if width >= 50 {
 		col = g.Put(row, col, fmt.Sprintf("%-13s", r.ID), base)
 	}
-	col = g.Put(row, col, fmt.Sprintf("%-10s", strings.ReplaceAll(stateOf(r), "_", " ")), state)
+	col = g.Put(row, col, fmt.Sprintf("%-10s", stateOf(r)), state)
 	if width >= 50 {
 		col = g.Put(row, col, fmt.Sprintf("%9s", counts(r)), base)
 	}

@@ -166,7 +166,7 @@ func (m *topModel) resultRows(now time.Time) []topRow {
 	var order []kind
 	var slowest time.Time
 	for _, h := range r.Hosts {
-		k := kind{strings.ReplaceAll(string(h.Verdict), "_", " "), ownWords(h), verdictColour(h.Verdict)}
+		k := kind{spoken(h.Verdict), ownWords(h), verdictColour(h.Verdict)}
 		if h.Verdict == "" {
 			if k = (kind{"queued", "", grey}); !h.Started.IsZero() {
 				k = kind{"running", "", cyan}
