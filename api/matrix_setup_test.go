@@ -39,6 +39,7 @@ groups:
 type teams struct {
 	t       *testing.T
 	url     string
+	store   *executortest.Counted
 	exec    *executor.Executor
 	plans   *plan.Engine
 	tokens  map[string]string // who -> token
@@ -58,7 +59,7 @@ func newTeams(t *testing.T) *teams {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := executortest.NewMemory()
+	store := &executortest.Counted{Store: executortest.NewMemory()}
 	x, err := executor.New(executor.Config{Store: store, Transport: api.Talkers{}, Plugins: registry, Artifacts: t.TempDir(), Secrets: executortest.NewSecrets(),
 		Inventory: func() *inventory.Inventory { return inv }})
 	if err != nil {
@@ -88,7 +89,7 @@ func newTeams(t *testing.T) *teams {
 			}
 		}
 	})
-	l := &teams{t: t, url: "http://" + ln.Addr().String(), exec: x, plans: engine, tokens: map[string]string{}, request: "fixed"}
+	l := &teams{t: t, url: "http://" + ln.Addr().String(), store: store, exec: x, plans: engine, tokens: map[string]string{}, request: "fixed"}
 	l.makeTokens()
 	return l
 }

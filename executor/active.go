@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -154,11 +153,6 @@ func (a *active) summary() *Run {
 	}
 	brief(&run)
 	return &run
-}
-
-// on reports whether the host has a part in the run; "" is any host.
-func (a *active) on(host string) bool {
-	return host == "" || slices.ContainsFunc(a.parts, func(p *part) bool { return p.host.Name == host })
 }
 
 // snapshot is the run as it stands before its first host has begun.

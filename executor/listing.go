@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,6 +25,12 @@ func (f RunFilter) fits(run *Run) bool {
 		(f.Plugin == "" || run.Plugin == f.Plugin) && (f.Plan == "" || run.Plan == f.Plan) && (f.By == "" || run.By == f.By)
 }
 
+// part is the filter as far as it is of what a run shows alike to everybody who sees any of it.
+func (f RunFilter) part() RunFilter {
+	f.Verdict = ""
+	return f
+}
+
 // Runs lists runs, newest first unless f says otherwise, and the marker of the
 // next page, "" at the end. They come without Hosts, Options and long Parameters: [Executor.Run] has
 // those. A page costs what it holds, whatever else the store holds: see [walk].
@@ -34,18 +39,23 @@ func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*
 	if limit <= 0 {
 		limit = 50
 	}
-	if f.Marker != "" && !isMarker(f.Marker) {
-		return nil, "", fmt.Errorf("marker %q: %w", f.Marker, ErrBadMarker)
-	}
 	if h, ok := e.cfg.Inventory().Host(f.Host); f.Host != "" && p.Groups != nil && !(ok && p.Sees(h)) {
 		return nil, "", nil // before looking: how long that takes would tell of a host that is not there for them
 	}
 	err = e.view(ctx, func(tx Tx) error {
 		runs, next = nil, ""
 		last := ""
+		at, err := e.place(tx, p, f.Marker)
+		if err != nil {
+			return err
+		}
+		f := f
+		f.Marker = at
 		return e.walkRuns(tx, p, f, func(seq string, run *Run) bool {
 			if len(runs) == limit {
-				next = last
+				if next = last; p.Groups != nil {
+					next = string(runs[limit-1].ID)
+				}
 				return false
 			}
 			runs, last = append(runs, run), seq
@@ -55,9 +65,24 @@ func (e *Executor) Runs(ctx context.Context, p Principal, f RunFilter) (runs []*
 	return runs, next, errors.Join(err, ctx.Err())
 }
 
+// place is where the page before ended. The markers of principals of some groups are ids of their runs: places would
+// tell them how many runs there are, and how many before one of theirs.
+func (e *Executor) place(tx Tx, p Principal, marker string) (string, error) {
+	if p.Groups == nil && isMarker(marker) || marker == "" {
+		return marker, nil
+	}
+	var rec runRecord
+	id, err := e.find(tx, p, marker)
+	if err != nil || p.Groups == nil || string(id) != marker {
+		return "", fmt.Errorf("marker %q: %w", marker, ErrBadMarker)
+	}
+	_, err = get(tx, tableRuns, string(id), &rec)
+	return orderKey(rec.Seq), err
+}
+
 // newest finds the newest run that the principal asked for.
 func (e *Executor) newest(tx Tx, p Principal) (id RunID, err error) {
-	err = e.walkRuns(tx, Principal{Role: p.Role, Name: p.Name}, RunFilter{By: p.Name}, func(_ string, run *Run) bool {
+	err = e.walkRuns(tx, p, RunFilter{By: p.Name}, func(_ string, run *Run) bool {
 		id = run.ID
 		return false
 	})
@@ -91,21 +116,23 @@ func (e *Executor) walkRuns(tx Tx, p Principal, f RunFilter, fn func(seq string,
 
 // listed gives the run at a place in the order, as lists show it, when the filter and the rights let it through.
 func (e *Executor) listed(tx Tx, p Principal, f RunFilter, seq string) (*Run, error) {
-	run, err := e.summary(tx, p, f.Host, seq)
+	run, err := e.summary(tx, p, f, seq)
 	if err != nil || run == nil || !f.fits(run) {
 		return nil, err
 	}
 	return run, nil
 }
 
-// summary gives a run as lists show it, nil when the principal may not see it or
-// when it is not done and not on the host. (The walk comes to done runs by their hosts.)
-func (e *Executor) summary(tx Tx, p Principal, host, seq string) (*Run, error) {
-	if p.Groups == nil {
-		run := &Run{}
-		if ok, err := get(tx, tableDone, seq, run); ok || err != nil {
-			return run, err
-		}
+// summary gives a run as lists show it. It may give nil for one that does not fit.
+func (e *Executor) summary(tx Tx, p Principal, f RunFilter, seq string) (*Run, error) {
+	done := &Run{}
+	switch ok, err := get(tx, tableDone, seq, done); {
+	case err != nil:
+		return nil, err
+	case ok && p.Groups == nil:
+		return done, nil
+	case ok && !f.part().fits(done): // spare it the results of its hosts
+		return nil, nil
 	}
 	id, ok := tx.Get(tableOrder, seq)
 	if !ok {
@@ -115,31 +142,16 @@ func (e *Executor) summary(tx Tx, p Principal, host, seq string) (*Run, error) {
 		e.mu.Lock()
 		a := e.active[RunID(id)]
 		e.mu.Unlock()
-		if a != nil && a.on(host) {
+		if a != nil {
 			return a.summary(), nil
-		} else if a != nil {
-			return nil, nil
 		}
 	}
 	run, _, err := load(tx, RunID(id))
-	if err != nil || !e.reduce(p, run) || !run.on(host) {
+	if err != nil || !e.reduce(p, run) {
 		return nil, err
 	}
 	brief(run)
 	return run, nil
-}
-
-// on reports whether the host has a part in the run; "" is any host.
-func (run *Run) on(host string) bool {
-	if host == "" {
-		return true
-	}
-	for _, r := range run.Hosts {
-		if r.Host == host {
-			return true
-		}
-	}
-	return false
 }
 
 // count makes HostCount and Tally anew.
@@ -172,114 +184,4 @@ var ErrBadMarker = fmt.Errorf("%w: no page begins there: use the next of the pag
 
 func isMarker(text string) bool {
 	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""
-}
-
-// indexWords are the words under which a done run is found.
-func indexWords(run *Run, hosts []string) (words []string) {
-	for _, w := range []struct{ kind, word string }{
-		{byVerdict, string(run.Verdict)}, {byPlugin, run.Plugin}, {byPlan, run.Plan}, {byWhom, run.By},
-	} {
-		if w.word != "" {
-			words = append(words, indexPrefix(w.kind, w.word))
-		}
-	}
-	for _, h := range hosts {
-		words = append(words, indexPrefix(byHost, h))
-	}
-	return words
-}
-
-// The kinds of words in tableIndex.
-const (
-	byHost    = "host"
-	byVerdict = "verdict"
-	byPlugin  = "plugin"
-	byPlan    = "plan"
-	byWhom    = "by"
-)
-
-func indexPrefix(kind, word string) string { return kind + "\x00" + word + "\x00" }
-
-// fileAway makes a run that is done findable.
-func fileAway(tx Tx, rec runRecord, hosts []string) error {
-	run := rec.Run
-	run.Hosts, run.HostCount = nil, len(hosts)
-	brief(&run)
-	seq := orderKey(rec.Seq)
-	err := put(tx, tableDone, seq, run)
-	for _, word := range indexWords(&run, hosts) {
-		err = errors.Join(err, tx.Put(tableIndex, word+seq, []byte{}))
-	}
-	return err
-}
-
-// unfile takes back what fileAway did.
-func unfile(tx Tx, rec runRecord, hosts []string) error {
-	seq := orderKey(rec.Seq)
-	err := tx.Delete(tableDone, seq)
-	for _, word := range indexWords(&rec.Run, hosts) {
-		err = errors.Join(err, tx.Delete(tableIndex, word+seq))
-	}
-	return err
-}
-
-func orderKey(seq uint64) string { return fmt.Sprintf("%016x", seq) }
-
-// indexed is the key in tableIndex that tells that the runs of before this index came are in it.
-const indexed = "indexed"
-
-// indexRuns files away the done runs of a store that was written before there was an index.
-func (e *Executor) indexRuns(ctx context.Context) error {
-	for from, done := "", false; !done; {
-		err := e.store.Update(ctx, func(tx Tx) error {
-			if _, done = tx.Get(tableIndex, indexed); done {
-				return nil
-			}
-			next, err := indexSome(tx, from)
-			if from = next; from == "" && err == nil {
-				done = true
-				err = tx.Put(tableIndex, indexed, []byte{})
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// indexSome files away some runs from a place in the order on and gives the place to go on from, "" at the end.
-func indexSome(tx Tx, from string) (next string, err error) {
-	var ids []string
-	err = tx.Range(tableOrder, from, false, func(key string, id []byte) bool {
-		next = key
-		ids = append(ids, string(id))
-		return len(ids) <= 200
-	})
-	if len(ids) <= 200 {
-		next = ""
-	} else {
-		ids = ids[:200]
-	}
-	for _, id := range ids {
-		err = errors.Join(err, indexOne(tx, RunID(id)))
-	}
-	return next, err
-}
-
-func indexOne(tx Tx, id RunID) error {
-	var rec runRecord
-	if ok, err := get(tx, tableRuns, string(id), &rec); err != nil || !ok || rec.State != Done {
-		if errors.As(err, new(*json.SyntaxError)) {
-			return nil // a damaged record is left as it is
-		}
-		return err
-	}
-	run, _, err := load(tx, id)
-	if err != nil {
-		return err
-	}
-	rec.HostCount, rec.Tally = run.HostCount, run.Tally
-	return fileAway(tx, rec, run.hostNames())
 }

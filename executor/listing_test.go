@@ -189,7 +189,7 @@ func (l *lab) untilTally(id executor.RunID, ended int) {
 func (l *lab) forgetIndex(t *testing.T) {
 	t.Helper()
 	err := l.store.Update(t.Context(), func(tx executor.Tx) error {
-		for _, table := range []string{"runs.index", "runs.done"} {
+		for _, table := range []string{"runs.index", "runs.done", "runs.found"} {
 			for _, key := range keysOf(tx, table) {
 				if err := tx.Delete(table, key); err != nil {
 					return err

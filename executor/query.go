@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -71,42 +70,28 @@ func (e *Executor) Run(ctx context.Context, p Principal, id string) (*Run, error
 	return run, nil
 }
 
-// find resolves what a person may call a run.
+// find resolves what a person may call a run. Another's must not make a prefix ambiguous, nor take time.
 func (e *Executor) find(tx Tx, p Principal, id string) (RunID, error) {
 	if id == "last" {
 		return e.newest(tx, p)
 	}
-	var found []string
-	var failed error
-	err := tx.Range(tableRuns, id, false, func(key string, _ []byte) bool {
-		if id == "" || !strings.HasPrefix(key, id) {
-			return false
+	prefixes, table := []string{""}, tableRuns
+	if p.Groups != nil {
+		prefixes, table = nil, tableFound
+		for _, name := range e.mine(p) {
+			prefixes = append(prefixes, foundPrefix(name))
 		}
-		var seen bool
-		if seen, failed = e.exists(tx, p, RunID(key)); seen {
-			found = append(found, key)
-		}
-		return failed == nil && len(found) < 2 && key != id
-	})
-	switch {
-	case err != nil || failed != nil:
-		return "", errors.Join(err, failed)
+	}
+	switch found, err := Begin(tx, table, prefixes, id); {
+	case err != nil:
+		return "", err
 	case len(found) == 0:
 		return "", fmt.Errorf("run %q: %w (see: tfwctl runs)", id, ErrNotFound)
 	case len(found) > 1:
 		return "", fmt.Errorf("run %q: more than one run begins so: %w (give more of the id)", id, ErrBadRequest)
+	default:
+		return RunID(found[0]), nil
 	}
-	return RunID(found[0]), nil
-}
-
-// exists reports whether the run is there for the principal: another's must not
-// make a prefix ambiguous.
-func (e *Executor) exists(tx Tx, p Principal, id RunID) (bool, error) {
-	if p.Groups == nil {
-		return true, nil
-	}
-	run, _, err := load(tx, id)
-	return err == nil && e.reduce(p, run), err
 }
 
 // reduce leaves only what the principal may see of a run and reports whether that is anything.

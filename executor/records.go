@@ -18,7 +18,8 @@ const (
 	tableOrder    = "runs.order"         // %016x of Seq -> run id
 	tableOpen     = "runs.open"          // ids of the runs that are not done -> %016x of Seq
 	tableDone     = "runs.done"          // %016x of Seq -> a done run as lists show it
-	tableIndex    = "runs.index"         // kind, NUL, word, NUL, %016x of Seq -> nothing; of done runs
+	tableIndex    = "runs.index"         // kind, NUL, word, NUL, %016x of Seq -> nothing
+	tableFound    = "runs.found"         // host, NUL, run id -> nothing
 	tableResults  = "results"            // run id/%06d -> resultRecord, in inventory order
 	tableOps      = "operations"         // run id/%06d/%06d (host's index, ordinal) -> opRecord
 	tableKeys     = "idempotency"        // principal, NUL, key -> keyRecord

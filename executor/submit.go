@@ -223,8 +223,10 @@ func (a *active) create(tx Tx) error {
 	}
 	a.seq = seq
 	id := string(a.run.ID)
+	rec := a.record()
 	if err := errors.Join(
-		put(tx, tableRuns, id, a.record()),
+		put(tx, tableRuns, id, rec),
+		index(tx, &rec, a.names()),
 		tx.Put(tableOrder, orderKey(seq), []byte(id)),
 		tx.Put(tableOpen, id, []byte(orderKey(seq))),
 	); err != nil {

@@ -149,7 +149,7 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Durat
 	w.roles = chosen
 	w.mu.Unlock()
 	if w.r.Lease != "" || w.r.Parent != "" { // taken before a restart; a nested plan works under its parent's
-		return w.save(func(r *record) { r.Hosts = names })
+		return w.save(func(r *record) { r.Hosts = names }, record.index)
 	}
 	slices.Sort(all)
 	purpose := "test plan " + w.r.Name + " " + w.r.ID
@@ -158,7 +158,7 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Durat
 		return err
 	}
 	if id != "" {
-		return w.save(func(r *record) { r.Hosts, r.Lease = names, id })
+		return w.save(func(r *record) { r.Hosts, r.Lease = names, id }, record.index)
 	}
 	length := w.plan.LeaseFor
 	if length == 0 {
@@ -173,7 +173,7 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Durat
 		}
 		return err
 	}
-	return w.save(func(r *record) { r.Hosts, r.Lease = names, l.ID })
+	return w.save(func(r *record) { r.Hosts, r.Lease = names, l.ID }, record.index)
 }
 
 // leased finds the lease that a controller took right before it was killed. One of

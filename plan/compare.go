@@ -126,7 +126,7 @@ func (e *Engine) previous(ctx context.Context, p executor.Principal, t *TestPlan
 		if err != nil {
 			return err
 		}
-		return e.newest(tx, p, t.Name, fmt.Sprintf("%016x", this.Seq), func(_ string, r record) bool {
+		return e.newest(tx, p, t.Name, placeOf(this.Seq), func(_ string, r record) bool {
 			if r.ID != t.ID && r.State == executor.Done && !r.Started.IsZero() && !r.Finished.After(t.Created) {
 				id = r.ID
 			}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -153,7 +152,7 @@ func (e *Engine) create(ctx context.Context, p executor.Principal, s Submission,
 		if r.ResumeOf != "" {
 			entry.Detail += ", resumes " + r.ResumeOf
 		}
-		return errors.Join(e.cfg.Executor.Record(tx, p, entry), r.save(tx), tx.Put(tableOrder, fmt.Sprintf("%016x", seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
+		return errors.Join(e.cfg.Executor.Record(tx, p, entry), r.save(tx), r.index(tx), tx.Put(tableOrder, placeOf(seq), []byte(r.ID)), tx.Put(tableOpen, r.ID, []byte("{}")))
 	})
 	return known, err
 }
@@ -179,6 +178,9 @@ func (s *Step) uses() string {
 
 // Recover takes up the test plans that an earlier process left unfinished.
 func (e *Engine) Recover(ctx context.Context) error {
+	if err := e.indexPlans(ctx); err != nil {
+		return fmt.Errorf("index of test plans: %w", err)
+	}
 	var open []record
 	err := e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		open = nil
@@ -268,40 +270,27 @@ func (e *Engine) record(ctx context.Context, p executor.Principal, id string) (r
 	return r, err
 }
 
-// find resolves what a person may call a test plan. Another's must not make a prefix ambiguous.
+// find resolves what a person may call a test plan. Another's must not make a prefix ambiguous, nor take time.
 func (e *Engine) find(tx executor.Tx, p executor.Principal, id string) (record, error) {
+	if id == "last" {
+		return e.last(tx, p)
+	}
+	prefixes, table := []string{""}, tablePlans
+	if p.Groups != nil {
+		prefixes, table = e.whose(p), tableFound
+	}
+	begin, err := executor.Begin(tx, table, prefixes, id)
 	var found []record
-	var failed error
-	take := func(id string) {
-		var r record
-		if r, failed = load(tx, id); failed != nil {
-			return
-		}
+	for _, id := range begin {
+		r, wrong := load(tx, id)
+		err = errors.Join(err, wrong)
 		if seen, ok := e.reduce(tx, p, r); ok {
 			found = append(found, seen)
 		}
 	}
-	var err error
-	if id == "last" {
-		err = tx.Range(tableOrder, "", true, func(_ string, value []byte) bool {
-			var r record
-			if raw, ok := tx.Get(tablePlans, string(value)); ok && json.Unmarshal(raw, &r) == nil && r.By == p.Name && r.Parent == "" {
-				take(string(value))
-			}
-			return failed == nil && len(found) == 0
-		})
-	} else if id != "" {
-		err = tx.Range(tablePlans, id, false, func(key string, _ []byte) bool {
-			if !strings.HasPrefix(key, id) {
-				return false
-			}
-			take(key)
-			return failed == nil && len(found) < 2 && key != id
-		})
-	}
 	switch {
-	case err != nil || failed != nil:
-		return record{}, errors.Join(err, failed)
+	case err != nil:
+		return record{}, err
 	case len(found) == 0:
 		return record{}, fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", id, executor.ErrNotFound)
 	case len(found) > 1:
@@ -310,20 +299,37 @@ func (e *Engine) find(tx executor.Tx, p executor.Principal, id string) (record, 
 	return found[0], nil
 }
 
+// last gives the newest test plan that the principal started.
+func (e *Engine) last(tx executor.Tx, p executor.Principal) (last record, err error) {
+	err = e.walkSeen(tx, p, []string{byPrefix(p.Name)}, "", false, "", func(_ string, r record) bool {
+		if r.Parent == "" {
+			last = r
+		}
+		return last.ID == ""
+	})
+	if last.ID == "" && err == nil {
+		err = fmt.Errorf("test plan %q: %w (see: tfwctl plan list)", "last", executor.ErrNotFound)
+	}
+	return last, err
+}
+
 // TestPlans gives a page of test plans, newest first or oldest first, and the marker of the next page, "" at the end. With
 // a name only those of that name which are no part of another. limit is 50 when it is not from 1 to 1000.
 func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name string, oldest bool, limit int, marker string) (all []TestPlan, next string, err error) {
 	if limit <= 0 || limit > 1000 {
 		limit = 50
 	}
-	if _, wrong := strconv.ParseUint(marker, 16, 64); marker != "" && wrong != nil {
-		return nil, "", fmt.Errorf("marker %q: %w", marker, executor.ErrBadMarker)
-	}
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		all, next = []TestPlan{}, ""
-		return e.walkPlans(tx, p, name, oldest, marker, func(place string, r record) bool {
+		at, err := e.place(tx, p, marker)
+		if err != nil {
+			return err
+		}
+		return e.walkPlans(tx, p, name, oldest, at, func(place string, r record) bool {
 			if len(all) == limit {
-				next = place
+				if next = place; p.Groups != nil {
+					next = r.ID
+				}
 				return false
 			}
 			all = append(all, r.TestPlan)
@@ -336,6 +342,19 @@ func (e *Engine) TestPlans(ctx context.Context, p executor.Principal, name strin
 	return all, next, err
 }
 
+// place is where the page of a marker begins. As with runs, places are not for principals of some groups.
+func (e *Engine) place(tx executor.Tx, p executor.Principal, marker string) (string, error) {
+	_, wrong := strconv.ParseUint(marker, 16, 64)
+	if p.Groups == nil && wrong == nil && len(marker) == len(placeOf(0)) || marker == "" {
+		return marker, nil
+	}
+	r, err := e.find(tx, p, marker)
+	if err != nil || p.Groups == nil || r.ID != marker {
+		return "", fmt.Errorf("marker %q: %w", marker, executor.ErrBadMarker)
+	}
+	return placeOf(r.Seq), nil
+}
+
 // newest calls fn for the test plans that the principal sees, newest first from the place on, while it gives true.
 func (e *Engine) newest(tx executor.Tx, p executor.Principal, name, place string, fn func(place string, r record) bool) error {
 	return e.walkPlans(tx, p, name, false, place, fn)
@@ -343,28 +362,14 @@ func (e *Engine) newest(tx executor.Tx, p executor.Principal, name, place string
 
 // walkPlans is newest in either direction.
 func (e *Engine) walkPlans(tx executor.Tx, p executor.Principal, name string, oldest bool, place string, fn func(place string, r record) bool) error {
-	table, prefix, from := tableOrder, "", place
+	if p.Groups != nil {
+		return e.walkSeen(tx, p, e.whose(p), name, oldest, place, fn)
+	}
+	table, prefix := tableOrder, ""
 	if name != "" {
 		table, prefix = tableNames, name+"\x00"
-		if from = prefix + place; place == "" && !oldest {
-			from = prefix + "g" // after every hexadecimal digit
-		}
 	}
-	var failed error
-	err := tx.Range(table, from, !oldest, func(key string, id []byte) bool {
-		at, within := strings.CutPrefix(key, prefix)
-		if !within {
-			return false
-		}
-		r, err := load(tx, string(id))
-		if err != nil {
-			failed = err
-			return false
-		}
-		seen, ok := e.reduce(tx, p, r)
-		return !ok || fn(at, seen)
-	})
-	return errors.Join(err, failed)
+	return e.walkPlaces(tx, p, table, []string{prefix}, oldest, place, fn)
 }
 
 // Idle reports whether no test plan is on its way in this process.

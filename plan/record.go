@@ -91,6 +91,8 @@ const (
 	tableKeys  = "plans.keys"  // principal NUL key -> id
 	tableRows  = "plans.rows"  // id/%06d/%04d -> []Row, a piece of the step's
 	tableNames = "plans.names" // name NUL %016x of Seq -> id
+	tableSeen  = "plans.seen"  // whose NUL name NUL %016x of Seq -> id, and with "" for the name
+	tableFound = "plans.found" // whose NUL id -> nothing
 )
 
 // Topic is the [executor.Store] topic that rings when the test plan changes.
@@ -122,7 +124,10 @@ func (r record) save(tx executor.Tx) error {
 }
 
 // nameKey sorts the test plans of one name by age. A name holds no NUL: see [Parse].
-func nameKey(name string, seq uint64) string { return fmt.Sprintf("%s\x00%016x", name, seq) }
+func nameKey(name string, seq uint64) string { return name + "\x00" + placeOf(seq) }
+
+// placeOf is a test plan's place among all of them.
+func placeOf(seq uint64) string { return fmt.Sprintf("%016x", seq) }
 
 func stepKey(id string, index int) string { return fmt.Sprintf("%s/%06d", id, index) }
 

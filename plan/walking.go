@@ -134,8 +134,8 @@ func (w *walking) start() bool {
 	}) == nil
 }
 
-// save changes the record and stores it, for as long as that takes.
-func (w *walking) save(change func(*record)) error {
+// save changes the record and stores it, with what comes of that, for as long as that takes.
+func (w *walking) save(change func(*record), also ...func(record, executor.Tx) error) error {
 	w.mu.Lock()
 	change(&w.r)
 	r := w.r
@@ -146,7 +146,11 @@ func (w *walking) save(change func(*record)) error {
 			return err
 		}
 		r.Cancel = now.Cancel // set by Cancel, never by us
-		return r.save(tx)
+		err = r.save(tx)
+		for _, fn := range also {
+			err = errors.Join(err, fn(r, tx))
+		}
+		return err
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 
 // formatVersion is the layout this program writes. State of an older one is
 // migrated when opened, of a newer one refused.
-const formatVersion = 2
+const formatVersion = 3
 
 // guard runs fn, which touches a memory-mapped file. What bbolt does with a
 // file that is not as it left it is a panic or, past the end of a truncated file, a

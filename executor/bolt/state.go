@@ -32,6 +32,7 @@ var errNotOurs = errors.New("this is no database of tfw")
 // migrations bring a state.db of the format in the key to the next one.
 var migrations = map[uint64]func(*bbolt.Tx) error{
 	1: func(*bbolt.Tx) error { return nil }, // 2 knows one more codec in the log: nothing to change, but an older tfw must not read it
+	2: func(*bbolt.Tx) error { return nil }, // 3 has an index of what is made, which is brought up from above: an older tfw would leave runs out of it
 }
 
 // openState opens or, in an empty directory, makes state.db.
