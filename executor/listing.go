@@ -103,7 +103,7 @@ func (e *Executor) walkRuns(tx Tx, p Principal, f RunFilter, fn func(seq string,
 		if err != nil || seq == "" {
 			return err
 		}
-		run, err := e.listed(tx, p, f, seq)
+		run, err := e.listed(w, p, f, seq)
 		if err != nil {
 			return err
 		}
@@ -115,8 +115,8 @@ func (e *Executor) walkRuns(tx Tx, p Principal, f RunFilter, fn func(seq string,
 }
 
 // listed gives the run at a place in the order, as lists show it, when the filter and the rights let it through.
-func (e *Executor) listed(tx Tx, p Principal, f RunFilter, seq string) (*Run, error) {
-	run, err := e.summary(tx, p, f, seq)
+func (e *Executor) listed(w *walk, p Principal, f RunFilter, seq string) (*Run, error) {
+	run, err := e.summary(w, p, f, seq)
 	if err != nil || run == nil || !f.fits(run) {
 		return nil, err
 	}
@@ -124,15 +124,18 @@ func (e *Executor) listed(tx Tx, p Principal, f RunFilter, seq string) (*Run, er
 }
 
 // summary gives a run as lists show it. It may give nil for one that does not fit.
-func (e *Executor) summary(tx Tx, p Principal, f RunFilter, seq string) (*Run, error) {
-	done := &Run{}
-	switch ok, err := get(tx, tableDone, seq, done); {
+func (e *Executor) summary(w *walk, p Principal, f RunFilter, seq string) (*Run, error) {
+	tx, done := w.tx, &Run{}
+	ok, err := get(tx, tableDone, seq, done)
+	switch {
 	case err != nil:
 		return nil, err
-	case ok && p.Groups == nil:
-		return done, nil
-	case ok && !f.part().fits(done): // spare it the results of its hosts
+	case ok && !f.part().fits(done):
 		return nil, nil
+	case ok: // spare it the results of its hosts where it is seen whole
+		if mine, err := w.mineAt(seq); p.Groups == nil || mine == done.HostCount || err != nil {
+			return done, err
+		}
 	}
 	id, ok := tx.Get(tableOrder, seq)
 	if !ok {

@@ -13,6 +13,7 @@ type walk struct {
 	tx      Tx
 	oldest  bool
 	sources []source
+	mine    []source // of a principal of some groups: its hosts' runs
 }
 
 // source gives its place at or after from in the direction of the walk, "" when there is none.
@@ -42,11 +43,10 @@ func (e *Executor) newWalk(tx Tx, p Principal, f RunFilter) (*walk, error) {
 	}
 	switch {
 	case p.Groups != nil && f.Host == "":
-		var mine []source
 		for _, name := range e.mine(p) {
-			mine = append(mine, w.table(tableIndex, indexPrefix(byHost, name)))
+			w.mine = append(w.mine, w.table(tableIndex, indexPrefix(byHost, name)))
 		}
-		w.sources = append(w.sources, w.any(mine))
+		w.sources = append(w.sources, w.any(w.mine))
 	case len(w.sources) == 0 && f.State == Done:
 		w.sources = []source{w.table(tableDone, "")}
 	case len(w.sources) == 0:
@@ -140,6 +140,20 @@ func (w *walk) next(from string) (string, error) {
 	return w.all(w.sources)(from)
 }
 
+// mineAt counts the principal's hosts in the run at the place that the walk has come to.
+func (w *walk) mineAt(seq string) (n int, err error) {
+	for _, src := range w.mine {
+		at, err := src(seq)
+		if err != nil {
+			return 0, err
+		}
+		if at == seq {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // all is where every one of the sources has a place.
 func (w *walk) all(sources []source) source {
 	if len(sources) == 1 {
@@ -180,8 +194,6 @@ func (w *walk) any(sources []source) source {
 		return best, nil
 	}
 }
-
-func nothing(string) (string, error) { return "", nil }
 
 // table is the places that end a table's keys behind a prefix. It remembers its
 // last answer: of many sources few are asked anew for each step.
