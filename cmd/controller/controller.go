@@ -126,7 +126,9 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	return c, nil
 }
 
-func (c *Controller) readPolicy(context.Context) error { return c.loadPolicy() }
+func (c *Controller) readPolicy(context.Context) error {
+	return c.loadPolicy(policyText(c.policyPath()))
+}
 
 func (c *Controller) openStore(ctx context.Context) (err error) {
 	c.store, err = bolt.Open(ctx, bolt.Options{Dir: c.cfg.Data, Log: c.log})
@@ -250,7 +252,7 @@ func (c *Controller) Idle(ctx context.Context) (bool, error) {
 func (c *Controller) Reload(ctx context.Context) error {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
-	err := errors.Join(c.live.Reload(ctx), c.loadPolicy(), c.loadCert())
+	err := errors.Join(c.live.Reload(ctx), c.readPolicy(ctx), c.loadCert())
 	c.exec.Reloaded(ctx, "signal", executor.AuditEntry{Action: "reload", Object: c.live.Current().Revision()}, err)
 	return err
 }

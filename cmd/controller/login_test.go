@@ -89,7 +89,7 @@ func TestLogin(t *testing.T) {
 	edit := func(text string) {
 		t.Helper()
 		write(t, policy, text)
-		if err := c.loadPolicy(); err != nil {
+		if err := c.readPolicy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

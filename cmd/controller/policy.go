@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -25,47 +27,61 @@ const (
 	maxPolicy   = 1 << 20
 )
 
-// readPolicy reads the policy file; nil when there is none.
-func readPolicy(path string) (p *executor.Policy, text []byte, err error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, nil
-	case err != nil:
-		return nil, nil, err
-	case info.Size() > maxPolicy:
-		return nil, nil, fmt.Errorf("%s: larger than 1 MiB", path)
+// policyText reads the policy file; nil when there is none. It waits for nobody: what is no regular file is refused.
+func policyText(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if text, err = os.ReadFile(path); err != nil {
-		return nil, nil, err
+	if err != nil {
+		return nil, err
 	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s: is no regular file", path))
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxPolicy+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxPolicy {
+		return nil, fmt.Errorf("%s: larger than 1 MiB", path)
+	}
+	return text, nil
+}
+
+// parsePolicy makes a policy of the file's text.
+func parsePolicy(path string, text []byte) (*executor.Policy, error) {
 	raw, err := yaml.YAMLToJSON(text)
 	if err != nil {
-		return nil, text, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) { // such as one that is being written
-		return nil, text, fmt.Errorf("%s: is empty (write \"rules: []\" for no rules)", path)
+		return nil, fmt.Errorf("%s: is empty (write \"rules: []\" for no rules)", path)
 	}
 	strict := json.NewDecoder(bytes.NewReader(raw))
 	strict.DisallowUnknownFields()
-	p = &executor.Policy{}
+	p := &executor.Policy{}
 	if err := strict.Decode(p); err != nil {
-		return nil, text, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := p.Check(); err != nil {
-		return nil, text, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return p, text, nil
+	return p, nil
 }
 
 func (c *Controller) policyPath() string {
 	return filepath.Join(filepath.Dir(c.cfg.Inventory), policyFile)
 }
 
-// loadPolicy takes the policy file as it is now, and puts on record what is new: an edit, a mistake.
-func (c *Controller) loadPolicy() error {
+// loadPolicy takes the policy file as it was read, and puts on record what is new: an edit, a mistake.
+func (c *Controller) loadPolicy(text []byte, unread error) error {
 	before := c.policyText
-	err := c.takePolicy()
+	err := unread
+	if err == nil {
+		err = c.takePolicy(text)
+	}
 	if e := c.hook.Load(); e != nil && (err == nil && !bytes.Equal(before, c.policyText) || err != nil && err.Error() != c.policyBad) {
 		sum := sha256.Sum256(c.policyText)
 		e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: "policy.reload", Object: hex.EncodeToString(sum[:])}, err)
@@ -76,40 +92,47 @@ func (c *Controller) loadPolicy() error {
 	return err
 }
 
-// takePolicy makes the policy file's rules the ones in force. After the start, neither a mistake
+// takePolicy makes the rules of the text the ones in force. After the start, neither a mistake
 // nor the file's absence takes the policy in force away: nobody gets rights by a slip.
-func (c *Controller) takePolicy() error {
-	p, text, err := readPolicy(c.policyPath())
+func (c *Controller) takePolicy(text []byte) error {
+	inForce := c.policy.Load() != nil
+	switch {
+	case inForce && text == nil:
+		return fmt.Errorf("%s: is gone; the last policy stays in force until the next start", c.policyPath())
+	case text == nil, inForce && bytes.Equal(text, c.policyText):
+		return nil
+	}
+	p, err := parsePolicy(c.policyPath(), text)
 	if err != nil {
 		return err
 	}
-	if p == nil && c.policy.Load() != nil {
-		return fmt.Errorf("%s: is gone; the last policy stays in force until the next start", c.policyPath())
-	}
-	if p != nil && !bytes.Equal(text, c.policyText) {
-		c.log.Info("policy: in force", "file", c.policyPath(), "rules", len(p.Rules))
-	}
+	c.log.Info("policy: in force", "file", c.policyPath(), "rules", len(p.Rules))
 	c.policy.Store(p)
 	c.policyText = text
 	return nil
 }
 
-// policySettled reports whether the file is not being written just now: half a policy is less than the one in force.
-func (c *Controller) policySettled(ctx context.Context) bool {
-	text, _ := os.ReadFile(c.policyPath()) // what is wrong with it the loading tells
+// lookAtPolicy takes the file if it is not being written just now: half a policy is less than the one in force. What is
+// taken is the very text that had stayed as it was.
+func (c *Controller) lookAtPolicy(ctx context.Context) (settled bool, err error) {
+	before, _ := policyText(c.policyPath()) // what is wrong with it the loading tells
 	c.reloading.Lock()
-	known := bytes.Equal(text, c.policyText)
+	known := bytes.Equal(before, c.policyText)
 	c.reloading.Unlock()
-	if known {
-		return true
+	if !known {
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-time.After(policyQuiet):
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(policyQuiet):
+	c.reloading.Lock() // from before the reading: a SIGHUP may take a newer text
+	defer c.reloading.Unlock()
+	text, unread := policyText(c.policyPath())
+	if !bytes.Equal(text, before) {
+		return false, nil
 	}
-	again, _ := os.ReadFile(c.policyPath())
-	return bytes.Equal(text, again)
+	return true, c.loadPolicy(text, unread)
 }
 
 // watchPolicy takes edits of the file, and tells of each mistake once.
@@ -123,13 +146,9 @@ func (c *Controller) watchPolicy(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !c.policySettled(ctx) {
-			continue
-		}
-		c.reloading.Lock()
-		err := c.loadPolicy()
-		c.reloading.Unlock()
+		settled, err := c.lookAtPolicy(ctx)
 		switch {
+		case !settled:
 		case err == nil:
 			said = ""
 		case err.Error() != said:

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +130,31 @@ func TestHalfAPolicyIsNotTaken(t *testing.T) {
 	}
 }
 
+// TestPolicyIsReadInBounds: whatever lies in the policy's place is read or refused in bounded time and memory.
+func TestPolicyIsReadInBounds(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	writeText(t, at("full"), strings.Repeat("#", maxPolicy))
+	writeText(t, at("over"), strings.Repeat("#", maxPolicy+1))
+	for _, err := range []error{syscall.Mkfifo(at("fifo"), 0o600), os.Symlink("/dev/zero", at("endless")), os.Mkdir(at("dir"), 0o700), os.Symlink("full", at("link"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]struct {
+		size int
+		err  string
+	}{
+		"none": {0, ""}, "full": {maxPolicy, ""}, "link": {maxPolicy, ""},
+		"over": {0, "over: larger than 1 MiB"}, "fifo": {0, "fifo: is no regular file"}, "endless": {0, "endless: is no regular file"}, "dir": {0, "dir: is no regular file"},
+	} {
+		text, err := policyText(at(name))
+		if len(text) != want.size || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
+			t.Errorf("%s: %d bytes, %v", name, len(text), err)
+		}
+	}
+}
+
 // TestReloadsAreOnRecord: edits that tfwd finds by itself, and SIGHUP, with what came of them.
 func TestReloadsAreOnRecord(t *testing.T) {
 	c := startOne(t, func(*Config) {})
@@ -148,6 +174,7 @@ func TestReloadsAreOnRecord(t *testing.T) {
 		{c.cfg.Inventory, host + ", h4: {}}\n", "inventory.reload", "taken", "", true},
 		{c.policyPath(), "rules:\n  - {name: ci, role: viewer}\n", "policy.reload", "taken", "", false},
 		{c.policyPath(), "rules:\n  - {name: ci, rolle: viewer}\n", "policy.reload", "refused", "rolle", false},
+		{c.policyPath(), strings.Repeat("#", maxPolicy+1), "policy.reload", "refused", "larger than 1 MiB", false},
 		{c.policyPath(), "rules:\n  - {name: ci, role: operator}\n", "policy.reload", "taken", "", true},
 		{c.policyPath(), "rules: [", "policy.reload", "refused", "policy.yaml", true},
 	} {

@@ -142,7 +142,7 @@ rules:
 	}
 	// Who is no user of the policy any more is out at the next request, on the same connection.
 	write(t, policy, "rules: []\n")
-	if err := c.loadPolicy(); err != nil {
+	if err := c.readPolicy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := last.Whoami(t.Context()); !errors.Is(err, api.ErrUnauthenticated) {
