@@ -335,7 +335,7 @@ func (e *Executor) Refused(ctx context.Context, p Principal, what, why string) {
 }
 
 // Reloaded puts on record that the controller read settings of its own again, by which occasion, and whether they were
-// taken. Who edited a file or sent the signal it cannot know. Of a flood of refusals only some are written.
+// taken; a file that was is for [Executor.Took]. Who edited a file or sent the signal it cannot know. Of a flood of refusals only some are written.
 func (e *Executor) Reloaded(ctx context.Context, occasion string, entry AuditEntry, refused error) {
 	entry.Outcome = "taken"
 	if refused != nil {

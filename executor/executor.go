@@ -26,6 +26,7 @@ type Config struct {
 	Secrets   Secrets                                // behind secret:NAME; nil: there are none
 	Policy    func() *Policy                         // the current one; nil: tokens have their own rights
 	Clock     func() time.Time                       // the wall clock; nil: time.Now
+	Place     string                                 // of the inventory, where controllers of several share a store by turns: see [Executor.Began]
 
 	Parallel      int           // hosts of one run at a time; 0 is 256
 	MaxRuns       int           // runs at a time, the others stay queued; 0 is 1,000

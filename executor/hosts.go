@@ -169,7 +169,7 @@ func usedIDs(tx Tx, inv *inventory.Inventory, known map[string]int) (map[int]boo
 // InventoryChanged takes note of a reloaded inventory: new hosts get their ids.
 func (e *Executor) InventoryChanged(ctx context.Context) error {
 	inv := e.cfg.Inventory()
-	e.Reloaded(ctx, "file", AuditEntry{Action: "inventory.reload", Object: inv.Revision()}, nil)
+	e.Took(ctx, "file", InventoryFile, inv.Revision())
 	e.closeHosts()
 	return e.identify(ctx, inv)
 }

@@ -171,7 +171,7 @@ func (c *Controller) inventoryChanged(s inventory.Status) {
 	if s.Error != "" {
 		c.log.Error("inventory: the edit is not taken, the last good one stays in use", "error", s.Error)
 		if e != nil {
-			e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: "inventory.reload", Object: s.Revision}, errors.New(s.Error))
+			e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: executor.InventoryFile, Object: s.Revision}, errors.New(s.Error))
 		}
 		return
 	}
@@ -187,6 +187,10 @@ func (c *Controller) inventoryChanged(s inventory.Status) {
 func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 	secrets := c.secrets()
 	resolve := executor.Resolver(secrets)
+	place := ""
+	if c.cfg.Embedded { // a tfwctl here goes by this inventory, one there by that: neither edited the other's
+		place = c.cfg.Inventory
+	}
 	c.transport = ssh.New(ssh.Options{Logger: c.log, Secret: resolve, Accepted: func(k executor.HostKey) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -194,7 +198,7 @@ func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 	}})
 	c.exec, err = executor.New(executor.Config{
 		Store: c.store, Transport: c.transport, Plugins: c.registry, Inventory: c.live.Current, Policy: c.policy.Load, Secrets: secrets, Resolve: resolve,
-		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log,
+		Artifacts: filepath.Join(c.cfg.Data, "artifacts"), Log: c.log, Place: place,
 		Parallel: c.cfg.Parallel, MaxRuns: c.cfg.MaxRuns, LostAfter: c.cfg.LostAfter, Grace: c.cfg.Grace,
 		MaxOutput: c.cfg.MaxOutput, ArtifactLimit: c.cfg.ArtifactLimit,
 		ProbeEvery: c.cfg.ProbeEvery, ProbeParallel: c.cfg.ProbeParallel,
@@ -203,7 +207,11 @@ func (c *Controller) makeExecutor(ctx context.Context) (err error) {
 		return err
 	}
 	c.hook.Store(c.exec)
-	return c.exec.Recover(ctx)
+	if err := c.exec.Recover(ctx); err != nil {
+		return err
+	}
+	c.exec.Began(ctx, c.policyRevision())
+	return nil
 }
 
 // makePlans takes up the test plans that were under way; their runs are under way again already.

@@ -82,14 +82,26 @@ func (c *Controller) loadPolicy(text []byte, unread error) error {
 	if err == nil {
 		err = c.takePolicy(text)
 	}
-	if e := c.hook.Load(); e != nil && (err == nil && !bytes.Equal(before, c.policyText) || err != nil && err.Error() != c.policyBad) {
-		sum := sha256.Sum256(c.policyText)
-		e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: "policy.reload", Object: hex.EncodeToString(sum[:])}, err)
+	switch e := c.hook.Load(); {
+	case e == nil: // the start: see Began
+	case err == nil && !bytes.Equal(before, c.policyText):
+		e.Took(context.Background(), "file", executor.PolicyFile, c.policyRevision())
+	case err != nil && err.Error() != c.policyBad:
+		e.Reloaded(context.Background(), "file", executor.AuditEntry{Action: executor.PolicyFile, Object: c.policyRevision()}, err)
 	}
 	if c.policyBad = ""; err != nil {
 		c.policyBad = err.Error()
 	}
 	return err
+}
+
+// policyRevision is the hash of the text in force.
+func (c *Controller) policyRevision() string {
+	if c.policy.Load() == nil {
+		return "none"
+	}
+	sum := sha256.Sum256(c.policyText)
+	return hex.EncodeToString(sum[:])
 }
 
 // takePolicy makes the rules of the text the ones in force. After the start, neither a mistake
