@@ -14,11 +14,16 @@ import (
 )
 
 // authenticate finds out who asks. Only /v2.1 needs that: the rest tells
-// nothing of the lab's (health, metrics, the API's description).
+// nothing of the lab's but numbers (health, metrics, the API's description).
 func (s *Server) authenticate(c *fiber.Ctx, r *request) error {
 	if path := c.Path(); path != "/v2.1" && !strings.HasPrefix(path, "/v2.1/") {
 		return nil
 	}
+	return s.identify(c, r)
+}
+
+// identify makes whoever asks the request's principal, or refuses it.
+func (s *Server) identify(c *fiber.Ctx, r *request) error {
 	token := tokenOf(c)
 	switch {
 	case s.cfg.Auth && token != "":

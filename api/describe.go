@@ -40,8 +40,12 @@ func (s *Server) describeAnswers(path string, op *huma.Operation) {
 	problem := func(status int) *huma.Response {
 		return &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schemaIn[Problem](s)}}}
 	}
-	if strings.HasPrefix(path, "/v2.1/") {
-		op.Responses[strconv.Itoa(http.StatusTooManyRequests)] = problem(http.StatusTooManyRequests)
+	if strings.HasPrefix(path, "/v2.1/") || path == "/metrics" && s.cfg.MetricsToken {
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests} {
+			if op.Responses[strconv.Itoa(status)] == nil {
+				op.Responses[strconv.Itoa(status)] = problem(status)
+			}
+		}
 	} else {
 		delete(op.Responses, strconv.Itoa(http.StatusUnauthorized))
 		delete(op.Responses, strconv.Itoa(http.StatusForbidden))

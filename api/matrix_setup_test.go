@@ -49,7 +49,7 @@ type teams struct {
 
 var root = executor.Local("root")
 
-func newTeams(t *testing.T) *teams {
+func newTeams(t *testing.T, change ...func(*api.Config)) *teams {
 	t.Helper()
 	inv, err := inventory.Parse("inventory.yaml", []byte(twoTeams), inventory.Options{})
 	if err != nil {
@@ -69,10 +69,14 @@ func newTeams(t *testing.T) *teams {
 		t.Fatal(err)
 	}
 	engine := plan.New(plan.Config{Executor: x, Store: store, Plugins: registry, Inventory: func() *inventory.Inventory { return inv }})
-	server, err := api.New(api.Config{Executor: x, Plans: engine, Plugins: registry, Auth: true, Log: slog.New(slog.DiscardHandler), Version: "test",
+	cfg := api.Config{Executor: x, Plans: engine, Plugins: registry, Auth: true, Log: slog.New(slog.DiscardHandler), Version: "test",
 		Inventory: func() api.InventoryStatus {
 			return api.InventoryStatus{Source: "/srv/blue/inventory.yaml", Hosts: 4, Groups: 2, Problem: "inventory.yaml:9:3: blue1: twice"}
-		}})
+		}}
+	for _, c := range change {
+		c(&cfg)
+	}
+	server, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

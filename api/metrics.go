@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strconv"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
+
+	"tfw/executor"
 )
 
 // metrics are the server's own. Labels are route patterns, never ids: their number is bounded.
@@ -67,6 +70,22 @@ func (m *metrics) count(c *fiber.Ctx, took time.Duration) {
 	}
 	m.requests.WithLabelValues(c.Method(), route, strconv.Itoa(c.Response().StatusCode())).Inc()
 	m.seconds.WithLabelValues(c.Method(), route).Observe(took.Seconds())
+}
+
+// getMetrics answers /metrics. Its totals count what everybody has: where that must stay hidden, only who sees all is told.
+func (s *Server) getMetrics(c *fiber.Ctx) error {
+	if !s.cfg.MetricsToken {
+		return s.metrics.show(c)
+	}
+	r := requestOf(c)
+	if err := s.identify(c, r); err != nil {
+		return err
+	}
+	r.principal.Request = r.id
+	if r.principal.Groups != nil {
+		return fmt.Errorf("%s may not read the metrics: %w (they count all groups: take a token that sees them all)", r.principal.Name, executor.ErrForbidden)
+	}
+	return s.metrics.show(c)
 }
 
 // show answers /metrics.

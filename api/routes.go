@@ -46,7 +46,7 @@ func (s *Server) attention() string {
 	return strings.Join(all, "; ")
 }
 
-// controllerRoutes are about the controller itself. Those outside of /v2.1 need no token.
+// controllerRoutes are about the controller itself. Those outside of /v2.1 need no token, but for [Config.MetricsToken].
 func (s *Server) controllerRoutes() {
 	type versionOut struct{ Body Version }
 	route(s, huma.Operation{OperationID: "getVersion", Method: http.MethodGet, Path: "/v2.1/version", Summary: "Which version this is", Tags: []string{"controller"}},
@@ -82,7 +82,7 @@ func (s *Server) controllerRoutes() {
 	open := []map[string][]string{{}}
 	route(s, huma.Operation{OperationID: "getHealth", Method: http.MethodGet, Path: "/healthz", Summary: "Whether the process answers", Tags: []string{"controller"}, Security: open}, health(false))
 	route(s, huma.Operation{OperationID: "getReady", Method: http.MethodGet, Path: "/readyz", Summary: "Whether it takes runs", Tags: []string{"controller"}, Security: open}, health(true))
-	s.app.Get("/metrics", s.metrics.show)
+	s.app.Get("/metrics", s.getMetrics)
 	s.describeMetrics(open)
 }
 
@@ -123,9 +123,12 @@ func (s *Server) ready() error {
 }
 
 // describeMetrics puts the one route that is not huma's into the description.
-func (s *Server) describeMetrics(open []map[string][]string) {
+func (s *Server) describeMetrics(security []map[string][]string) {
+	if s.cfg.MetricsToken {
+		security = nil // as everywhere
+	}
 	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "getMetrics", Method: http.MethodGet, Path: "/metrics", Summary: "Metrics for Prometheus", Tags: []string{"controller"}, Security: open,
+		OperationID: "getMetrics", Method: http.MethodGet, Path: "/metrics", Summary: "Metrics for Prometheus", Tags: []string{"controller"}, Security: security,
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			fiber.MIMETextPlain: {Schema: &huma.Schema{Type: "string"}}}}},
 	})

@@ -82,6 +82,8 @@ type Config struct {
 	LoginFor time.Duration // how long the token of a login is good; 0 is 12 h
 	// Metrics is where /metrics is gathered from, and where the server's own are registered; nil makes one.
 	Metrics *prometheus.Registry
+	// MetricsToken asks for proof at /metrics as under /v2.1, by somebody who sees all groups. Without it /metrics is open.
+	MetricsToken bool
 
 	BodyLimit     int64         // bytes of a JSON body; 0 is 8 MiB
 	ArtifactLimit int64         // bytes of an uploaded artifact; 0 is 4 GiB

@@ -35,15 +35,16 @@ type Config struct {
 	Secrets    string // file of the secrets behind secret:NAME; "": secrets.age beside the inventory
 	SecretsKey string // SSH key that it is encrypted to; "": see secretsKeys
 
-	Listen   string       // address of the REST API; "" or "none": the socket only
-	Socket   string       // unix socket; "": tfwd.sock in Data
-	Listener net.Listener // served too, such as one of api.Pipe
-	TLSCert  string       // PEM files; both or none
-	TLSKey   string
-	ClientCA string // PEM file of authorities: client certificates of theirs let in the policy's users; "": none
-	NoAuth   bool   // ask for no token; on loopback only
-	Insecure bool   // Listen may be another address than loopback without TLS
-	Embedded bool   // in the process of a tfwctl
+	Listen       string       // address of the REST API; "" or "none": the socket only
+	Socket       string       // unix socket; "": tfwd.sock in Data
+	Listener     net.Listener // served too, such as one of api.Pipe
+	TLSCert      string       // PEM files; both or none
+	TLSKey       string
+	ClientCA     string // PEM file of authorities: client certificates of theirs let in the policy's users; "": none
+	NoAuth       bool   // ask for no token; on loopback only
+	Insecure     bool   // Listen may be another address than loopback without TLS
+	MetricsToken bool   // /metrics asks for a token that sees all groups; else for none
+	Embedded     bool   // in the process of a tfwctl
 
 	SocketGroup string        // members of this local group may reach the socket; "": this user only
 	OIDC        oidc.Config   // whose users may log in; without an issuer none

@@ -119,6 +119,47 @@ func TestTokenOverHTTPAndNoneOverTheSocket(t *testing.T) {
 	}
 }
 
+// TestMetricsOverTheSocket: where /metrics asks for a token, the socket knows tfwd's own user there too.
+func TestMetricsOverTheSocket(t *testing.T) {
+	cfg := config(t)
+	cfg.MetricsToken = true
+	c := start(t, cfg)
+	token, err := os.ReadFile(filepath.Join(cfg.Data, "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", c.owner.Socket)
+	}}
+	defer socket.CloseIdleConnections()
+	for _, ask := range []struct {
+		over  *http.Transport
+		url   string
+		token string
+		want  int
+	}{
+		{http.DefaultTransport.(*http.Transport), c.URL(), "", http.StatusUnauthorized},
+		{http.DefaultTransport.(*http.Transport), c.URL(), strings.TrimSpace(string(token)), http.StatusOK},
+		{socket, "http://localhost", "", http.StatusOK},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ask.url+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ask.token != "" {
+			req.Header.Set("Authorization", "Bearer "+ask.token)
+		}
+		res, err := (&http.Client{Transport: ask.over}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != ask.want {
+			t.Errorf("%s: %d, want %d", ask.url, res.StatusCode, ask.want)
+		}
+	}
+}
+
 func TestOneAtATime(t *testing.T) {
 	cfg := config(t)
 	c := start(t, cfg)

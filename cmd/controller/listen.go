@@ -74,7 +74,7 @@ func (c *Controller) serve(ctx context.Context) error {
 	c.server, err = api.New(api.Config{
 		Executor: c.exec, Plans: c.plans, Plugins: c.registry, Inventory: c.status, Ready: c.store.Health, Log: c.log,
 		Version: c.cfg.Version, Auth: !c.cfg.NoAuth, ArtifactLimit: c.cfg.ArtifactLimit,
-		Login: login, LoginFor: c.cfg.LoginFor,
+		Login: login, LoginFor: c.cfg.LoginFor, MetricsToken: c.cfg.MetricsToken,
 	})
 	if err != nil {
 		return err

@@ -125,7 +125,7 @@ func (s settings) controller(version string, log *slog.Logger) controller.Config
 	return controller.Config{
 		ClientCA: s.TLSClientCA, SocketGroup: s.SocketGroup, OIDC: provider, LoginFor: s.LoginFor,
 		Inventory: s.Inventory, Data: s.Data, PluginsDir: s.PluginsDir, Secrets: s.Secrets, SecretsKey: s.SecretsKey,
-		Listen: s.Listen, Socket: s.Socket, TLSCert: s.TLSCert, TLSKey: s.TLSKey, NoAuth: s.NoAuth, Insecure: s.Insecure,
+		Listen: s.Listen, Socket: s.Socket, TLSCert: s.TLSCert, TLSKey: s.TLSKey, NoAuth: s.NoAuth, Insecure: s.Insecure, MetricsToken: s.Metrics == "token",
 		Log: log, Version: version,
 		Parallel: s.Parallel, MaxRuns: s.MaxRuns, LostAfter: s.LostAfter, Grace: s.Grace,
 		MaxOutput: s.MaxOutput, ArtifactLimit: s.ArtifactLimit, KeepLogs: s.KeepLogs, KeepLogSize: s.KeepLogSize,

@@ -30,6 +30,7 @@ type settings struct {
 	LoginFor      time.Duration `koanf:"login_for"`
 	NoAuth        bool          `koanf:"no_auth"`
 	Insecure      bool          `koanf:"insecure"`
+	Metrics       string        `koanf:"metrics"`
 	PluginsDir    string        `koanf:"plugins_dir"`
 	Secrets       string        `koanf:"secrets"`
 	SecretsKey    string        `koanf:"secrets_key"`

@@ -30,13 +30,13 @@ func read(t *testing.T, file string, environ []string, args ...string) (merged, 
 
 func TestLaterSourcesWin(t *testing.T) {
 	m, err := read(t, "parallel: 1\nmax_runs: 2\ngrace: 1m # a comment\nlog_level: debug\n",
-		[]string{"TFW_MAX_RUNS=3", "TFW_GRACE=2m", "TFW_SERVER=ignored", "TFW_SECRET_DB=ignored", "TFW_KEY_FILE=ignored", "TFW_SOCKET=", "PATH=/bin", "TFW_PORT_80_TCP=x"},
+		[]string{"TFW_MAX_RUNS=3", "TFW_GRACE=2m", "TFW_SERVER=ignored", "TFW_SECRET_DB=ignored", "TFW_KEY_FILE=ignored", "TFW_SOCKET=", "PATH=/bin", "TFW_PORT_80_TCP=x", "TFW_METRICS=token"},
 		"--grace", "3m", "--no-auth")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := m.settings
-	if s.Parallel != 1 || s.MaxRuns != 3 || s.Grace != 3*time.Minute || s.LogLevel != "debug" || !s.NoAuth || s.MaxOutput != 4<<30 || s.KeepLogs != 30*24*time.Hour {
+	if s.Parallel != 1 || s.MaxRuns != 3 || s.Grace != 3*time.Minute || s.LogLevel != "debug" || !s.NoAuth || s.MaxOutput != 4<<30 || s.KeepLogs != 30*24*time.Hour || !s.controller("", nil).MetricsToken {
 		t.Errorf("got %+v", s)
 	}
 	var b bytes.Buffer
@@ -74,6 +74,7 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		"lisen: x":                   `tfwd.yaml:1:1: no such setting "lisen", did you mean "listen"?`,
 		"\n  parallel: 0":            `tfwd.yaml:2:3: parallel: got "0", want a number from 1`,
 		"log_level: loud":            `log_level: got "loud", want debug, info, warn or error`,
+		"metrics: closed":            `metrics: got "closed", want open, or token`,
 		"grace: -1s":                 `grace: got "-1s", want a duration`,
 		"max_output: big":            `max_output: got "big", want a size`,
 		"no_auth: maybe":             `no_auth: got "maybe", want true or false`,

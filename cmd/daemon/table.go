@@ -46,6 +46,7 @@ func table() []setting {
 		{key: "login_for", def: "12h", kind: span, usage: "how long a login is good"},
 		{key: "no_auth", def: "false", kind: yes, usage: "ask for no token; on loopback and the socket only"},
 		{key: "insecure", def: "false", kind: yes, usage: "allow another address than loopback without TLS"},
+		{key: "metrics", def: "open", choices: []string{"open", "token"}, usage: "open, or token: /metrics asks for a token that sees all groups"},
 		{key: "plugins_dir", usage: "directory of plugins made of scripts (default plugins.d beside the inventory)"},
 		{key: "secrets", usage: "file of the secrets behind secret:NAME (default secrets.age beside the inventory)"},
 		{key: "secrets_key", usage: "SSH key that it is encrypted to (default ~/.ssh/id_ed25519, id_rsa, or the one key of the inventory)"},
