@@ -93,7 +93,7 @@ func (a *ansibleReader) group(p pair) string {
 		case "vars":
 			a.groupVars(p.key, g, q.value)
 		default:
-			a.rep.warnf(a.at(q.keyNode), hint(q.key, []string{"hosts", "children", "vars"}, "only hosts, children and vars belong here"),
+			a.rep.warnf(a.at(q.keyNode), Hint(q.key, []string{"hosts", "children", "vars"}, "only hosts, children and vars belong here"),
 				"%s in group %s is passed over, as Ansible does", quoted(q.key), p.key)
 		}
 	}

@@ -53,7 +53,7 @@ func (b *builder) link() {
 		for _, c := range g.children {
 			j, ok := b.groupAt[c.name]
 			if !ok {
-				b.rep.errorf(c.at, hint(c.name, b.groupNames(), "define it under groups"), "%s: no such group", quoted(c.name))
+				b.rep.errorf(c.at, Hint(c.name, b.groupNames(), "define it under groups"), "%s: no such group", quoted(c.name))
 				continue
 			}
 			if !slices.Contains(b.children[i], j) {

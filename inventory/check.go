@@ -46,7 +46,7 @@ func (b *builder) checkSettings() {
 func (b *builder) checkPlugins(s setting) {
 	for _, p := range s.value.([]string) {
 		if b.opt.Plugins != nil && !slices.Contains(b.opt.Plugins, p) {
-			b.rep.errorf(s.at, hint(p, b.opt.Plugins, "see: tfwctl plugins"), "plugin %s is not known", quoted(p))
+			b.rep.errorf(s.at, Hint(p, b.opt.Plugins, "see: tfwctl plugins"), "plugin %s is not known", quoted(p))
 		}
 	}
 }
@@ -71,7 +71,7 @@ func (b *builder) jumpFix(name string) string {
 	for i, h := range b.hosts {
 		all[i] = h.name
 	}
-	return hint(name, all, "declare it as a host, with its address, user and port")
+	return Hint(name, all, "declare it as a host, with its address, user and port")
 }
 
 // checkHosts finds what shows only in merged hosts.

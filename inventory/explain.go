@@ -39,7 +39,7 @@ func (o Origin) String() string {
 func (inv *Inventory) Explain(host string) ([]Setting, error) {
 	i, ok := inv.index[host]
 	if !ok {
-		return nil, &TargetError{Target: host, Term: host, Message: "no such host", Fix: hint(host, inv.names(nameKind{hosts: true}), "see: tfwctl hosts")}
+		return nil, &TargetError{Target: host, Term: host, Message: "no such host", Fix: Hint(host, inv.names(nameKind{hosts: true}), "see: tfwctl hosts")}
 	}
 	h := inv.hosts[i]
 	d := inv.draft

@@ -190,7 +190,7 @@ func (r *reader) typed(f field, n *yaml.Node) (any, bool) {
 				return c, true
 			}
 		}
-		r.rep.errorf(r.at(n), hint(n.Value, f.choices, "it is one of: "+strings.Join(f.choices, ", ")), "%s cannot be %s", f.name, quoted(n.Value))
+		r.rep.errorf(r.at(n), Hint(n.Value, f.choices, "it is one of: "+strings.Join(f.choices, ", ")), "%s cannot be %s", f.name, quoted(n.Value))
 		return nil, false
 	case path:
 		return r.resolvePath(n.Value), true

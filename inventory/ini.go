@@ -94,7 +94,7 @@ func (a *ansibleReader) readINI() {
 	r.endVars()
 	for _, w := range r.wanted {
 		if !r.declared[w.name] {
-			a.rep.errorf(w.at, hint(w.name, a.d.groupNames(), "add a section ["+w.name+"]"), "group %s has no section of its own", quoted(w.name))
+			a.rep.errorf(w.at, Hint(w.name, a.d.groupNames(), "add a section ["+w.name+"]"), "group %s has no section of its own", quoted(w.name))
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (r *iniReader) begin(group, section string, at position) {
 	case "vars":
 		r.wanted = append(r.wanted, ref{name: group, at: at})
 	default:
-		r.rep.errorf(at, hint(section, []string{"vars", "children"}, "write [group], [group:vars] or [group:children]"), "a section cannot be of the kind %s", quoted(section))
+		r.rep.errorf(at, Hint(section, []string{"vars", "children"}, "write [group], [group:vars] or [group:children]"), "a section cannot be of the kind %s", quoted(section))
 	}
 }
 

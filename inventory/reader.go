@@ -133,7 +133,7 @@ func (r *reader) merge(out []pair, seen map[string]int, v *yaml.Node, depth int)
 func (r *reader) unknown(p pair, what string, allowed []string) {
 	fix := misplaced(p, r.real(p.value), what)
 	if fix == "" {
-		fix = hint(p.key, allowed, "the keys here are: "+strings.Join(allowed, ", "))
+		fix = Hint(p.key, allowed, "the keys here are: "+strings.Join(allowed, ", "))
 	}
 	r.rep.errorf(r.at(p.keyNode), fix, "unknown key %s in %s", quoted(p.key), what)
 }
@@ -162,9 +162,9 @@ func misplaced(p pair, value *yaml.Node, what string) string {
 	case inside && (isNull(value) && strings.Contains(p.key, " ")):
 		name, _, _ := strings.Cut(p.key, " ")
 		return "put a colon behind " + quoted(name)
-	case strings.HasPrefix(what, "group ") && value.Kind == yaml.MappingNode && didYouMean(p.key, fieldNames(groupFields)) == "":
+	case strings.HasPrefix(what, "group ") && value.Kind == yaml.MappingNode && Nearest(p.key, fieldNames(groupFields)) == "":
 		return "if it is a host, put it under `hosts:` of the group"
-	case top && value.Kind == yaml.MappingNode && didYouMean(p.key, nativeFields) == "":
+	case top && value.Kind == yaml.MappingNode && Nearest(p.key, nativeFields) == "":
 		return "if it is a group, put it under `groups:`; if it is a host, under `hosts:`"
 	}
 	return ""

@@ -258,7 +258,7 @@ func (r *resolver) noSuch(t term, name string, k nameKind, fix string) *TargetEr
 		e.Fix = "that is the address of " + h.Name
 	}
 	if e.Fix == "" {
-		e.Fix = hint(strings.TrimPrefix(name, "@"), r.inv.names(k), see)
+		e.Fix = Hint(strings.TrimPrefix(name, "@"), r.inv.names(k), see)
 	}
 	return e
 }

@@ -2,8 +2,8 @@ package inventory
 
 import "strings"
 
-// didYouMean finds the candidate nearest to a mistyped word, "" when none is near.
-func didYouMean(word string, candidates []string) string {
+// Nearest finds the candidate nearest to a mistyped word, "" when none is near.
+func Nearest(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
 	}
@@ -20,9 +20,9 @@ func didYouMean(word string, candidates []string) string {
 	return best
 }
 
-// hint is the fix for an unknown word: the nearest known one, or the other advice.
-func hint(word string, candidates []string, otherwise string) string {
-	if near := didYouMean(word, candidates); near != "" {
+// Hint is the fix for an unknown word: the nearest known one, or the other advice.
+func Hint(word string, candidates []string, otherwise string) string {
+	if near := Nearest(word, candidates); near != "" {
 		return "did you mean `" + near + "`?"
 	}
 	return otherwise

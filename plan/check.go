@@ -229,12 +229,9 @@ func wanted(role Role, env scope) (int, error) {
 func (c *checker) method(s *Step) {
 	m, err := c.w.Plugins.Method(s.Plugin, s.Method)
 	if err != nil {
-		fix, near := "the plugins are: "+strings.Join(c.w.Plugins.Names(), ", "), nearest(s.Plugin, c.w.Plugins.Names())
+		fix := inventory.Hint(s.Plugin, c.w.Plugins.Names(), "the plugins are: "+strings.Join(c.w.Plugins.Names(), ", "))
 		if p, unknown := c.w.Plugins.Plugin(s.Plugin); unknown == nil {
-			fix, near = "its methods are: "+strings.Join(methodNames(p), ", "), nearest(s.Method, methodNames(p))
-		}
-		if near != "" {
-			fix = "did you mean " + near + "? " + fix
+			fix = inventory.Hint(s.Method, methodNames(p), "its methods are: "+strings.Join(methodNames(p), ", "))
 		}
 		c.error(orNode(s.usesAt, s.at), fix, "step %q uses %s.%s, which is not there", s.Name, s.Plugin, s.Method)
 		return

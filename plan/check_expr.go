@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"tfw/inventory"
 )
 
 // expressions calls fn for each one of the plan: the step whose with it is in (nil for any other place), where it stands, and at which byte.
@@ -67,13 +69,11 @@ func (c *checker) outputs() {
 			if !ok || slices.Contains(known, ref.last) {
 				continue
 			}
-			fix := "its outputs are: " + strings.Join(known, ", ")
-			if near := nearest(ref.last, known); near != "" {
-				fix = "did you mean " + near + "?"
-			} else if len(known) == 0 {
-				fix = "it has none"
+			list := "it has none"
+			if len(known) > 0 {
+				list = "its outputs are: " + strings.Join(known, ", ")
 			}
-			c.errorAt(at, offset+ref.column, fix, "steps.%s.outputs.%s: %s has no such output", ref.name, ref.last, of.uses())
+			c.errorAt(at, offset+ref.column, inventory.Hint(ref.last, known, list), "steps.%s.outputs.%s: %s has no such output", ref.name, ref.last, of.uses())
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"tfw/inventory"
 )
 
 // link makes the edges: needs, and every mention of another step. It reports
@@ -53,11 +55,7 @@ func (r *reader) linkStep(p *Plan, s *Step, group []*Step) {
 		}
 	}
 	if s.On != "" && !r.lost["hosts"] && !slices.ContainsFunc(p.Roles, func(role Role) bool { return role.Name == s.On }) {
-		fix := "add it under hosts:, or use one that is there"
-		if near := nearest(s.On, p.roleNames()); near != "" {
-			fix = "did you mean " + near + "?"
-		}
-		r.error(orNode(s.onAt, s.at), fix, "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
+		r.error(orNode(s.onAt, s.at), inventory.Hint(s.On, p.roleNames(), "add it under hosts:, or use one that is there"), "step %q runs on the role %q, which is not under hosts", s.Name, s.On)
 	}
 	if (len(s.Serial) > 0 || s.MaxFail != "") && s.perHost() {
 		r.error(s.at, "leave host.* and per_host out of it, or serial and max_fail", "step %q goes host by host, each on its own: serial and max_fail would count nothing", s.Name)
@@ -72,6 +70,12 @@ func (p *Plan) roleNames() (names []string) {
 		names = append(names, role.Name)
 	}
 	return names
+}
+
+// stepHint is the fix for a step that is not there.
+func (p *Plan) stepHint(name string) string {
+	names := keysOf(p.byName)
+	return inventory.Hint(name, names, "steps are: "+strings.Join(names, ", "))
 }
 
 // place is the node of a list's value, or another where it is not known.
@@ -93,11 +97,7 @@ func (r *reader) need(p *Plan, s *Step, need string, at *yaml.Node, group []*Ste
 	other := p.byName[need]
 	switch {
 	case other == nil:
-		fix := "steps are: " + strings.Join(keysOf(p.byName), ", ")
-		if near := nearest(need, keysOf(p.byName)); near != "" {
-			fix = "did you mean " + near + "?"
-		}
-		r.error(at, fix, "step %q needs %q, which is no step", s.Name, need)
+		r.error(at, p.stepHint(need), "step %q needs %q, which is no step", s.Name, need)
 	case other == s:
 		r.error(at, "remove it", "step %q needs itself", s.Name)
 	case slices.Contains(group, other):
@@ -131,11 +131,7 @@ func (r *reader) mention(p *Plan, s *Step, t *template, ref reference, offset in
 		other := p.byName[ref.name]
 		switch {
 		case other == nil:
-			fix := "steps are: " + strings.Join(keysOf(p.byName), ", ")
-			if near := nearest(ref.name, keysOf(p.byName)); near != "" {
-				fix = "did you mean " + near + "?"
-			}
-			r.errorAt(t.at, offset, fix, "steps.%s: there is no such step", ref.name)
+			r.errorAt(t.at, offset, p.stepHint(ref.name), "steps.%s: there is no such step", ref.name)
 		case ref.then != "" && !slices.Contains(ofStep, ref.then):
 			r.unknownName(t, offset, "steps."+ref.name+"."+ref.then, ref.then, "a step", ofStep)
 		case s != nil && other == s:
@@ -185,11 +181,7 @@ var (
 )
 
 func (r *reader) unknownName(t *template, offset int, path, name, what string, known []string) {
-	fix := "it has: " + strings.Join(known, ", ")
-	if near := nearest(name, known); near != "" {
-		fix = "did you mean " + near + "?"
-	}
-	r.errorAt(t.at, offset, fix, "%s: %s has no %s", path, what, name)
+	r.errorAt(t.at, offset, inventory.Hint(name, known, "it has: "+strings.Join(known, ", ")), "%s: %s has no %s", path, what, name)
 }
 
 func sameGroup(p *Plan, a, b *Step) bool {

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tfw/executor"
+	"tfw/inventory"
 )
 
 // MaxFile bounds a plan's text, in bytes.
@@ -193,11 +194,7 @@ func (r *reader) each(n *yaml.Node, what string, known map[string]func(k, v *yam
 			return
 		}
 		names := keysOf(known)
-		fix := "the keys here are: " + strings.Join(names, ", ")
-		if near := nearest(k.Value, names); near != "" {
-			fix = "did you mean " + near + "?"
-		}
-		r.error(k, fix, "unknown key %q in %s", k.Value, what)
+		r.error(k, inventory.Hint(k.Value, names, "the keys here are: "+strings.Join(names, ", ")), "unknown key %q in %s", k.Value, what)
 	})
 }
 

@@ -53,34 +53,3 @@ func keysOf[T any](m map[string]T) []string {
 	sort.Strings(keys)
 	return keys
 }
-
-// nearest gives the known word that differs least, or "" when none is near.
-func nearest(word string, known []string) string {
-	best, at := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < at && d < max(2, len(k)/2+1) {
-			best, at = k, d
-		}
-	}
-	return best
-}
-
-// distance counts the edits between two words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			last, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, last+cost)
-		}
-	}
-	return row[len(b)]
-}

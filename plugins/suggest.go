@@ -5,7 +5,8 @@ import (
 	"unicode"
 )
 
-// suggest gives " (did you mean X?)" where a known name is near, else " (known: ...)".
+// suggest gives " (did you mean X?)" where a known name is near, else " (known: ...)". It is not inventory.Nearest: a
+// room that imports nothing of ours has its own, and here abbreviations count as near.
 func suggest(name string, known []string) string {
 	best, score := "", 1<<30
 	for _, k := range known {

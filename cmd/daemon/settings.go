@@ -11,6 +11,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"tfw/inventory"
 )
 
 // settings is what tfwd runs with.
@@ -105,32 +107,22 @@ func merge(layers ...layer) (merged, error) {
 	return m, err
 }
 
-// nearest proposes a setting for a mistyped one.
+// nearest proposes a setting for a mistyped one, or for a part of one.
 func nearest(key string) string {
+	var keys []string
 	for _, s := range table() {
-		if strings.ReplaceAll(key, "-", "_") == s.key || strings.HasPrefix(s.key, key) || strings.HasPrefix(key, s.key) || oneOff(s.key, key) {
-			return fmt.Sprintf(", did you mean %q?", s.key)
+		keys = append(keys, s.key)
+	}
+	near := inventory.Nearest(key, keys)
+	for _, k := range keys {
+		if near == "" && (strings.HasPrefix(k, key) || strings.HasPrefix(key, k)) {
+			near = k
 		}
 	}
-	return ""
-}
-
-// oneOff reports whether one letter more, less or another makes b of a.
-func oneOff(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
+	if near == "" {
+		return ""
 	}
-	if len(b)-len(a) > 1 {
-		return false
-	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
-	}
-	if len(a) == len(b) {
-		return i == len(a) || a[i+1:] == b[i+1:]
-	}
-	return a[i:] == b[i+1:]
+	return fmt.Sprintf(", did you mean %q?", near)
 }
 
 // print shows every setting, its value and where it came from. None is a secret.
