@@ -44,27 +44,49 @@ type ordering struct {
 	ordered []Event
 }
 
-// tell adds one event, and before the begin of a step what is told of those it waited for: a clock may be too coarse to tell.
+// tell adds one event, and before it those that it cannot come before: a clock may be too coarse to tell, or be put back.
 func (o *ordering) tell(which, now int) {
 	e := &o.all[which]
 	if e.told {
 		return
 	}
 	e.told = true
-	if e.Type == "step" && e.State != executor.Done {
-		var first []int
-		for _, name := range e.Now.After {
-			first = append(first, o.of[withinOf(e.Step)+name]...)
-		}
-		slices.Sort(first)
-		for _, i := range first {
-			if o.all[i].before <= now {
-				o.tell(i, now)
-			}
+	first := o.first(e.Event)
+	slices.Sort(first)
+	for _, i := range first {
+		if o.all[i].before <= now {
+			o.tell(i, now)
 		}
 	}
 	o.ordered = append(o.ordered, e.Event)
 }
+
+// first finds what comes before the begin of a step: that of its plan, and all that is told of the steps it waited
+// for; and before a plan: the begin of the step that it is.
+func (o *ordering) first(e Event) (first []int) {
+	switch {
+	case e.Type == "plan":
+		for _, i := range o.of[e.Step] {
+			if o.all[i].begins() {
+				first = append(first, i)
+			}
+		}
+	case e.begins():
+		within := withinOf(e.Step)
+		for _, i := range o.of[trimSlash(within)] {
+			if o.all[i].Type == "plan" {
+				first = append(first, i)
+			}
+		}
+		for _, name := range e.Now.After {
+			first = append(first, o.of[within+name]...)
+		}
+	}
+	return first
+}
+
+// begins reports whether the event is a step that is not over.
+func (e Event) begins() bool { return e.Type == "step" && e.State != executor.Done }
 
 // withinOf names the steps around one, with the slash: "outer/" of "outer/inner".
 func withinOf(step string) string { return step[:strings.LastIndexByte(step, '/')+1] }

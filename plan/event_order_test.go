@@ -29,13 +29,15 @@ func TestInOrder(t *testing.T) {
 		output []string
 		want   string
 	}{
-		"nothing":                     {},
-		"output alone":                {nil, []string{"a", "b", "a"}, "a: b: a:"},
-		"around its output":           {[]Event{begin("a", 1), one("case", "a"), end("a", 1, 5)}, []string{"a", "a"}, "+a a: a: case(a) -a"},
-		"two side by side":            {[]Event{begin("a", 1), end("a", 1, 9), begin("b", 1), end("b", 1, 9)}, []string{"a", "b", "a"}, "+a a: +b b: -b a: -a"},
-		"the next after it":           {[]Event{begin("b", 5, "a"), end("b", 5, 7), begin("a", 1), end("a", 1, 5)}, []string{"a", "b"}, "+a a: -a +b b: -b"},
-		"a coarse clock":              {[]Event{begin("c", 1, "b"), begin("b", 1, "a"), begin("a", 1), end("a", 1, 1), end("b", 1, 1)}, nil, "+a -a +b -b +c"},
-		"a clock that was put back":   {[]Event{begin("a", 50), one("case", "a"), end("a", 50, 60), begin("b", 2, "a")}, nil, "+a case(a) -a +b"},
+		"nothing":                   {},
+		"output alone":              {nil, []string{"a", "b", "a"}, "a: b: a:"},
+		"around its output":         {[]Event{begin("a", 1), one("case", "a"), end("a", 1, 5)}, []string{"a", "a"}, "+a a: a: case(a) -a"},
+		"two side by side":          {[]Event{begin("a", 1), end("a", 1, 9), begin("b", 1), end("b", 1, 9)}, []string{"a", "b", "a"}, "+a a: +b b: -b a: -a"},
+		"the next after it":         {[]Event{begin("b", 5, "a"), end("b", 5, 7), begin("a", 1), end("a", 1, 5)}, []string{"a", "b"}, "+a a: -a +b b: -b"},
+		"a coarse clock":            {[]Event{begin("c", 1, "b"), begin("b", 1, "a"), begin("a", 1), end("a", 1, 1), end("b", 1, 1)}, nil, "+a -a +b -b +c"},
+		"a clock that was put back": {[]Event{begin("a", 50), one("case", "a"), end("a", 50, 60), begin("b", 2, "a")}, nil, "+a case(a) -a +b"},
+		"a clock that was put back in the beginning": {[]Event{plan("", 9), begin("a", 2), begin("o", 3), plan("o", 4), begin("o/a", 1)}, []string{"a"}, "plan() +a a: +o plan(o) +o/a"},
+		"steps that wait":             {[]Event{plan("", 9), {Type: "step", Step: "a", State: executor.Queued, Now: &StepState{}}}, nil, "plan() +a"},
 		"of two, as they came":        {[]Event{begin("c", 0, "a", "b"), begin("a", 4), begin("b", 3), end("a", 4, 6), end("b", 3, 5)}, nil, "+b +a -b -a +c"},
 		"a plan within, and its own":  {[]Event{plan("", 0), begin("o", 1), plan("o", 2), begin("o/b", 3, "a"), begin("o/a", 3), end("o/a", 3, 3), end("o", 1, 9)}, []string{"x", "o/a"}, "plan() x: +o plan(o) +o/a o/a: -o/a +o/b -o"},
 		"a namesake in another plan":  {[]Event{begin("o/b", 1, "a"), begin("a", 2), end("a", 2, 3)}, nil, "+o/b +a -a"},
