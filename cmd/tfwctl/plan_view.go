@@ -94,7 +94,7 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // stepGrid is a row for each step, and below it one for each cell of a matrix.
 func stepGrid(t *testplan.TestPlan) grid {
-	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6, wrap: true, spare: []string{"USES", "TOOK"}}
+	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6, wrap: true, spare: []string{"USES", "TOOK"}, firm: []string{"STEP", "USES", "HOSTS"}}
 	for i := range t.Steps {
 		s := &t.Steps[i]
 		runs, hosts := "", fold(t.Hosts[s.On])

@@ -17,6 +17,7 @@ type grid struct {
 	wide  int      // the column that gives way first
 	wrap  bool     // it goes on in further lines instead of being cut: it holds what matters
 	spare []string // columns left out, in this order, where there is no room even then
+	firm  []string // columns that are not cut to little while there are spare ones: they tell rows apart, or mean nothing when cut
 }
 
 // cell is a text and the colour that means something, or "".
@@ -108,6 +109,7 @@ const (
 	leastWide  = 12 // of the column that gives way first
 	leastWrap  = 20 // of one that goes on in further lines
 	leastOther = 8
+	leastFirm  = 24
 	mostLines  = 6 // of such a column
 )
 
@@ -133,7 +135,11 @@ func (g grid) narrowed(limit int) grid {
 		widths, _ := g.widths()
 		total := -2
 		for col, w := range widths {
-			total += g.least(col, w) + 2
+			keep := g.least(col, w)
+			if slices.Contains(g.firm, g.head[col]) {
+				keep = min(w, leastFirm)
+			}
+			total += keep + 2
 		}
 		if total <= limit {
 			break

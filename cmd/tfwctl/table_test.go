@@ -7,6 +7,9 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"tfw/executor"
+	testplan "tfw/plan"
 )
 
 // Rows fit every terminal that has room for the least widths; what fits is not cut.
@@ -40,6 +43,23 @@ func TestTablesFit(t *testing.T) {
 	}
 	if got := text.Snip("reason", 3, "…"); got != "re…" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// What tells rows apart is not cut while a column that matters less is there.
+func TestSpareColumnsGoFirst(t *testing.T) {
+	plan := &testplan.TestPlan{Hosts: map[string][]string{"dut": {"dut01", "dut02"}}, Steps: []testplan.StepState{{Name: "suites", Uses: "testcase.run", On: "dut", State: executor.Done, Verdict: executor.Passed}}}
+	for _, cell := range []string{"suite=network,size=1", "suite=network,size=2"} {
+		plan.Steps[0].Cells = append(plan.Steps[0].Cells, testplan.CellState{Cell: cell, Runs: []executor.RunID{"cc5vteg45xwe"}, Verdict: executor.Passed, Hosts: map[string]executor.Verdict{"dut01": executor.Passed}})
+	}
+	for limit, want := range map[int]string{80: "STEP HOSTS VERDICT TOOK RUNS REASON", 100: "STEP USES HOSTS VERDICT TOOK RUNS REASON"} {
+		g := stepGrid(plan).narrowed(limit)
+		if got := strings.Join(g.head, " "); got != want {
+			t.Errorf("%d: %s, want %s", limit, got, want)
+		}
+		if cut := g.fit(limit); len(cut) > 0 {
+			t.Errorf("%d: %+v is cut", limit, cut)
+		}
 	}
 }
 
