@@ -487,6 +487,31 @@ func TestReasonsSayVerdictsInWords(t *testing.T) {
 	}
 }
 
+// Who reads why a step failed learns which hosts it never got to.
+func TestReasonTellsWhoWasNotBegun(t *testing.T) {
+	l := newLab(t)
+	l.hosts.broken["say a"] = 2
+	got := l.wait(l.submit("name: t\nhosts: {d: duts}\nsteps:\n  a: {uses: work.do, on: d, serial: 1, max_fail: 1, with: {do: say a}}\n", nil))
+	if want := "d[1-2]: exit status 9; d[3-4]: not started: 2 of 4 hosts did not pass (max_fail 1)"; got.Steps[0].Reason != want {
+		t.Errorf("%s: %q, want %q", verdicts(got), got.Steps[0].Reason, want)
+	}
+}
+
+// A test plan that is cancelled while it waits for its hosts is cancelled: nothing is wrong with it.
+func TestCancelWhileItWaitsForHosts(t *testing.T) {
+	l := newLab(t)
+	if _, err := l.ex.Lease(t.Context(), executor.Local("somebody"), executor.LeaseRequest{Target: "duts", For: executor.Duration(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	p := l.submit(head+"  a: {uses: work.do, on: d, with: {do: say a}}\n", nil)
+	if _, err := l.Cancel(t.Context(), me, p.ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.wait(p); got.Verdict != executor.Cancelled || got.Reason != "cancelled by "+me.Name+": enough" || got.Steps[0].Verdict != executor.Skipped {
+		t.Errorf("%s: %s", got.Verdict, reasons(got))
+	}
+}
+
 func TestOutputsOfAStepThatDidNotPass(t *testing.T) {
 	l := newLab(t)
 	got := l.wait(l.submit(head+"  a: {uses: work.do, on: b, with: {do: exit 3}}\n  z: {uses: work.do, on: d, when: always(), with: {do: 'say ${{ steps.a.outputs.said }}'}}\n  y: {uses: work.do, on: b, when: always(), with: {do: \"say ${{ steps.a.outputs?.said ?? 'nothing' }}${{ steps.a.hosts.b1.exit_code }}\"}}\noutputs: {o: '${{ steps.y.outputs.said }}'}\n", nil))

@@ -390,6 +390,9 @@ func (x *stepWalk) conclude(ctx context.Context) {
 		}
 	}
 	reason := whyOf(worst, x.order, x.results)
+	if worst != executor.Skipped { // hosts that were not begun for it, see max_fail
+		reason = joined(reason, whyOf(executor.Skipped, x.order, x.results))
+	}
 	x.mu.Unlock()
 	if worst == executor.Passed && x.allKept() {
 		reason = x.w.keptFrom()
@@ -432,6 +435,9 @@ func whyOf(v executor.Verdict, cells []string, results map[string]map[string]exe
 	}
 	return strings.Join(parts, "; ")
 }
+
+// joined puts what there is of two reasons behind one another.
+func joined(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
 
 // allKept reports whether nothing of the step ran: every cell is of the plan that is resumed.
 func (x *stepWalk) allKept() bool {

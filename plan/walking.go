@@ -122,6 +122,11 @@ func (w *walking) start() bool {
 	if w.draining() {
 		return false
 	}
+	var s *stopped
+	if errors.As(err, &s) { // while it waited
+		w.end(s.verdict, s.reason)
+		return false
+	}
 	if err != nil {
 		w.end(executor.Errored, err.Error())
 		return false
