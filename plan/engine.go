@@ -450,13 +450,14 @@ func (e *Engine) over(id string) (over bool) {
 // Changed gives a channel that is closed at the next change of the test plan with this full id.
 func (e *Engine) Changed(id string) <-chan struct{} { return e.cfg.Store.Changed(Topic(id)) }
 
-// nothingLeft reports whether all of a test plan that is done passed, or was not meant to run.
+// nothingLeft reports whether all of a test plan that is done passed, or was not meant to run. One that ended before its
+// time has skipped what it did not get to.
 func (r record) nothingLeft() bool {
-	return !slices.ContainsFunc(r.Steps, func(s StepState) bool { return s.Verdict != executor.Passed && s.Verdict != executor.Skipped })
+	return r.Verdict == executor.Passed && !slices.ContainsFunc(r.Steps, func(s StepState) bool { return s.Verdict != executor.Passed && s.Verdict != executor.Skipped })
 }
 
 // Resume runs again what did not pass of a test plan that is done, on the same
-// hosts: cells that passed keep their results.
+// hosts: cells of steps that passed keep their results. What is done after a failure and in the end is done again.
 func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*TestPlan, error) {
 	if !p.May(executor.Operator) {
 		return nil, fmt.Errorf("%s may not resume test plans: %w (needs the role operator)", p.Name, executor.ErrForbidden)
@@ -477,7 +478,7 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 	s := Submission{File: r.File, Plan: r.Text, Files: r.Files, Parameters: r.Parameters, kept: map[string]kept{}, bound: r.Hosts, resume: r.ID}
 	for _, step := range r.Steps {
 		for _, c := range step.Cells {
-			if c.Verdict != executor.Passed || len(c.Runs) == 0 && c.Plan == "" {
+			if step.Part != "" || c.Verdict != executor.Passed || len(c.Runs) == 0 && c.Plan == "" {
 				continue
 			}
 			k := kept{Results: map[string]executor.HostResult{}, Runs: c.Runs, Of: map[string]executor.RunID{}, Plan: c.Plan}

@@ -428,6 +428,47 @@ func TestReasonNamesItsHosts(t *testing.T) {
 	}
 }
 
+// What is to be done after a failure, and in the end, is done after what a resume runs again, too.
+func TestResumeTidiesUpAgain(t *testing.T) {
+	l := newLab(t)
+	l.hosts.broken["say a"] = 2
+	first := l.wait(l.submit("name: t\nhosts: {d: d1}\nsteps:\n  a: {uses: work.do, on: d, with: {do: say a}}\n"+
+		"on_failure:\n  f: {uses: work.do, on: d, with: {do: say f}}\nfinally:\n  z: {uses: work.do, on: d, with: {do: say z}}\n", nil))
+	for _, want := range []string{"a=failed f=passed z=passed", "a=passed f=skipped z=passed"} {
+		again, err := l.Resume(t.Context(), me, first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first = l.wait(again); verdicts(first) != want {
+			t.Errorf("%s, want %s: %s", verdicts(first), want, reasons(first))
+		}
+	}
+	log := strings.Join(l.hosts.log, "\n")
+	if strings.Count(log, "say f") != 2 || strings.Count(log, "say z") != 3 {
+		t.Error(log)
+	}
+}
+
+// A test plan that ended before it ran has all to run yet.
+func TestResumeOfWhatNeverRan(t *testing.T) {
+	l := newLab(t)
+	lease, err := l.ex.Lease(t.Context(), executor.Local("somebody"), executor.LeaseRequest{Target: "duts", For: executor.Duration(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	starved := l.wait(l.submit("name: t\nlease_wait: 1ns\nhosts: {d: duts}\nsteps:\n  a: {uses: work.do, on: d, with: {do: say a}}\n", nil))
+	if err := l.ex.Release(t.Context(), executor.Local("somebody"), lease.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	again, err := l.Resume(t.Context(), me, starved.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := l.wait(again); starved.Verdict != executor.Errored || got.Verdict != executor.Passed || verdicts(got) != "a=passed" {
+		t.Errorf("%s: %s", got.Verdict, reasons(got))
+	}
+}
+
 func TestResumeKeepsNestedPlans(t *testing.T) {
 	l := newLab(t)
 	l.hosts.broken["say y"] = 1
