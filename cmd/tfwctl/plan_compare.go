@@ -65,7 +65,7 @@ func (a *app) printComparison(c *testplan.Comparison) error {
 		}
 	}
 	if len(g.rows) > 0 {
-		if err := g.print(a, a.out); err != nil {
+		if err := g.without("CELL").print(a, a.out); err != nil {
 			return err
 		}
 	}

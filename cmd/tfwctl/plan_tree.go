@@ -327,7 +327,8 @@ func (t *planTree) lines(width, height int, now time.Time) []string {
 		rest = append(rest, fmt.Sprintf("%d more running", hidden))
 	}
 	for i, s := range waiting {
-		if len(out) > room || i >= 3 {
+		last := i == len(waiting)-1 && hidden == 0 // it has the place of the line about the rest
+		if (len(out) > room || i >= 3) && !last {
 			rest = append(rest, fmt.Sprintf("%d more waiting", len(waiting)-i))
 			break
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -141,6 +142,23 @@ func TestPlanTreeLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("%d lines stayed of %d:\n%s", ended, stay, left)
 		}
 	})
+}
+
+// One more that waits is told by its name: a line that says so takes no less room.
+func TestPlanTreeNamesTheLastThatWaits(t *testing.T) {
+	for n, want := range map[int]string{4: "  . step3", 5: "  ... 2 more waiting"} {
+		a := &app{err: os.Stderr, out: os.Stdout, env: func(string) string { return "" }}
+		tree := newPlanTree(a)
+		tree.name = "nightly"
+		for i := range n {
+			e := stepEvent(i, executor.Queued, "", time.Time{})
+			tree.step(e)
+		}
+		got := tree.lines(80, 24, time.Now())
+		if len(got) != 5 || got[4] != want {
+			t.Errorf("%d that wait: %q, want %q in the end", n, got, want)
+		}
+	}
 }
 
 func stepEvent(i int, state executor.State, v executor.Verdict, now time.Time) api.TestplanEvent {

@@ -114,7 +114,7 @@ const (
 )
 
 // uncut are the columns that are of no use when they are cut: they are typed elsewhere, or say in a word how it went.
-var uncut = []string{"RUN", "RUNS", "ID", "LEASE", "VERDICT", "STATE", "TIME"}
+var uncut = []string{"RUN", "RUNS", "ID", "LEASE", "VERDICT", "STATE", "CHANGE", "TIME"}
 
 // least is how narrow a column may become.
 func (g grid) least(col, width int) int {
@@ -175,12 +175,23 @@ func (g grid) fit(limit int) []table.ColumnConfig {
 	var configs []table.ColumnConfig
 	for col := range cut {
 		enforce := func(s string, n int) string { return text.Snip(s, n, "…") }
+		if g.head[col] == "TREND" { // the newest is the last
+			enforce = lastOf
+		}
 		if g.wrap && col == g.wide {
 			enforce = func(s string, n int) string { return text.WrapSoft(text.Snip(s, mostLines*n, "…"), n) }
 		}
 		configs = append(configs, table.ColumnConfig{Number: col + 1, WidthMax: widths[col], WidthMaxEnforcer: enforce})
 	}
 	return configs
+}
+
+// lastOf cuts a text of ASCII at its beginning.
+func lastOf(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return "…" + s[len(s)-n+1:]
 }
 
 // widths are what the columns take, without what is between them; total is with it.

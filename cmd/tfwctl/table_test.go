@@ -63,6 +63,24 @@ func TestSpareColumnsGoFirst(t *testing.T) {
 	}
 }
 
+// Of a trend the newest is what matters.
+func TestTrendsKeepTheirEnd(t *testing.T) {
+	g := grid{head: []string{"CASE", "TREND", "WHY"}, wide: 2}
+	g.rows = append(g.rows, plainRow("boot", strings.Repeat(".", 29)+"F", strings.Repeat("why ", 20)))
+	cut := g.fit(40)
+	at := slices.IndexFunc(cut, func(c table.ColumnConfig) bool { return c.Number == 2 })
+	if at < 0 {
+		t.Fatalf("%v", cut)
+	}
+	c := cut[at]
+	if got := c.WidthMaxEnforcer(g.rows[0][1].text, c.WidthMax); !strings.HasPrefix(got, "…..") || !strings.HasSuffix(got, ".F") || text.RuneWidthWithoutEscSequences(got) != c.WidthMax {
+		t.Errorf("%q for %d columns", got, c.WidthMax)
+	}
+	if got := c.WidthMaxEnforcer("TREND", c.WidthMax); got != "TREND" {
+		t.Errorf("%q", got)
+	}
+}
+
 // Where there is no room the spare columns go, in their order; what matters goes on in further lines.
 func TestNarrowTables(t *testing.T) {
 	g := grid{head: []string{"STEP", "USES", "HOSTS", "VERDICT", "TOOK", "RUNS", "REASON"}, wide: 6, wrap: true, spare: []string{"USES", "TOOK"}}
