@@ -120,7 +120,7 @@ func (a *app) printResults(r api.Results, all bool) error {
 
 // rowGrid is a table of results.
 func rowGrid(rows []testplan.Row) grid {
-	g := grid{head: []string{"STEP", "CELL", "HOST", "CASE", "VERDICT", "TOOK", "MESSAGE"}, wide: 6, wrap: true, spare: []string{"TOOK"}}
+	g := grid{head: []string{"STEP", "CELL", "HOST", "CASE", "VERDICT", "TOOK", "MESSAGE"}, wide: 6, wrap: true, spare: []string{"TOOK"}, firm: []string{"HOST"}}
 	for _, r := range rows {
 		took, verdict := "", cell{spoken(r.Verdict), verdictColour(r.Verdict)}
 		if r.Duration > 0 {

@@ -113,10 +113,11 @@ func (a *app) closing(ctx context.Context, client *api.Client, t *testplan.TestP
 	}
 	if len(got.Rows) > 0 {
 		a.say("\nwhat did not pass:")
-		if err := rowGrid(got.Rows[:min(len(got.Rows), shownFailures)]).print(a, a.err); err != nil {
+		rows := alikeRows(got.Rows)
+		if err := rowGrid(rows[:min(len(rows), shownFailures)]).print(a, a.err); err != nil {
 			return err
 		}
-		if left := len(got.Rows) - shownFailures; left > 0 {
+		if left := len(rows) - shownFailures; left > 0 {
 			a.say("and %d more (see: tfwctl results %s --failed)", left, t.ID)
 		}
 	}
@@ -129,6 +130,29 @@ func (a *app) closing(ctx context.Context, client *api.Client, t *testplan.TestP
 		a.say("see: tfwctl plan compare %s", t.ID)
 	}
 	return nil
+}
+
+// alikeRows puts hosts where a case went alike into one row, with the longest time that it took.
+func alikeRows(rows []testplan.Row) (folded []testplan.Row) {
+	type alike struct{ step, cell, name, verdict, message string }
+	at, hosts := map[alike]int{}, [][]string{}
+	for _, r := range rows {
+		k := alike{r.Step, r.Cell, r.Name, string(r.Verdict), messageOf(r)}
+		i, seen := at[k]
+		if !seen {
+			i = len(folded)
+			at[k] = i
+			folded, hosts = append(folded, r), append(hosts, nil)
+		}
+		if r.Host != "" {
+			hosts[i] = append(hosts[i], r.Host)
+		}
+		folded[i].Duration = max(folded[i].Duration, r.Duration)
+	}
+	for i := range folded {
+		folded[i].Host = fold(hosts[i])
+	}
+	return folded
 }
 
 func newPlanFlaky(a *app) *cobra.Command {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"tfw/executor"
+	testplan "tfw/plan"
 )
 
 func runWith(verdicts ...string) *executor.Run {
@@ -29,6 +31,24 @@ func TestSummaryFolds(t *testing.T) {
 	want := "run abc: 2 passed, 2 failed (n[3-4]: exit status 7), 1 errored (n5: connect: refused) in 1.2s"
 	if got != want {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func TestWhatDidNotPassFolds(t *testing.T) {
+	row := func(step, host string, v executor.Verdict, message string, took time.Duration) testplan.Row {
+		return testplan.Row{Step: step, Name: step, Host: host, Verdict: v, Message: message, Duration: executor.Duration(took)}
+	}
+	got := ""
+	for _, r := range alikeRows([]testplan.Row{
+		row("a", "n2", executor.Failed, "exit status 1", time.Second), row("a", "n1", executor.Failed, "exit status 1", 3*time.Second),
+		row("a", "n3", executor.Failed, "exit status 2", time.Second), row("a", "n4", executor.TimedOut, "exit status 1", time.Second),
+		row("b", "n1", executor.Failed, "exit status 1", time.Second), row("c", "", executor.Errored, "no", 0), row("a", "n2", executor.Failed, "exit status 1", 0),
+	}) {
+		got += fmt.Sprintln(r.Step, r.Host, r.Verdict, r.Message, time.Duration(r.Duration))
+	}
+	want := "a n[1-2] failed exit status 1 3s\na n3 failed exit status 2 1s\na n4 timed_out exit status 1 1s\nb n1 failed exit status 1 1s\nc  errored no 0s\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
