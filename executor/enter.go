@@ -116,9 +116,16 @@ func (e *Executor) note(a *active, host, text string) {
 	}
 }
 
-// unleased refuses a run whose hosts are leased to others, before anything is stored. The second error says the same to
-// those who read the record: without purposes.
-func (e *Executor) unleased(p Principal, a *active) (err, onRecord error) {
+// leaseRefusal is a run's refusal for the leases of others. It wraps [ErrLeased].
+type leaseRefusal struct {
+	error
+	record string // the same for those who read the record: without purposes
+}
+
+func (r *leaseRefusal) Unwrap() error { return r.error }
+
+// unleased refuses a run whose hosts are leased to others, before anything is stored, with a [leaseRefusal].
+func (e *Executor) unleased(p Principal, a *active) error {
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
 	e.desk.settle()
@@ -127,13 +134,16 @@ func (e *Executor) unleased(p Principal, a *active) (err, onRecord error) {
 	}
 	if id := a.options().Lease; id != "" {
 		if err := e.desk.under(id, a); err != nil {
-			return err, err
+			return &leaseRefusal{err, err.Error()}
 		}
 	}
 	if a.options().QueueTimeout > 0 {
-		return nil, nil // it waits for them
+		return nil // it waits for them
 	}
-	return e.desk.refused(a, e.seesAll(p)), e.desk.refused(a, nil)
+	if err := e.desk.refused(a, e.seesAll(p)); err != nil {
+		return &leaseRefusal{err, e.desk.refused(a, nil).Error()}
+	}
+	return nil
 }
 
 // refused tells whose leases stand against a run, as in refusal.

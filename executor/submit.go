@@ -38,8 +38,10 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	if err != nil {
 		return nil, err
 	}
-	if err, onRecord := e.unleased(p, a); err != nil {
-		e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: onRecord.Error()})
+	if err := e.unleased(p, a); err != nil {
+		if no := (*leaseRefusal)(nil); errors.As(err, &no) {
+			e.recordAudit(ctx, p, AuditEntry{Action: "run", Hosts: a.names(), Outcome: "refused", Detail: no.record})
+		}
 		return nil, err
 	}
 	known, err = e.record(ctx, p, req, a)
@@ -62,8 +64,7 @@ func (e *Executor) Check(_ context.Context, p Principal, req Request) error {
 	if err != nil {
 		return err
 	}
-	err, _ = e.unleased(p, a)
-	return err
+	return e.unleased(p, a)
 }
 
 // Begun gives the run that the request's idempotency key made before, "" for none: what [Executor.Submit] would answer
