@@ -27,13 +27,16 @@ func newLabUp(a *app) *cobra.Command {
 		Long: `Bring up SSH hosts on loopback addresses of this machine, each with a key and a
 home of its own, and write an inventory for them. OpenSSH's sshd is taken where
 it is installed, else a server that is built in. Ctrl-C ends the lab and removes
-what it made. Nothing outside of its directory is touched.`,
+what it made. Nothing outside of its directory is touched; as root on Linux, with
+sshd, its hosts can be rebooted (reboot, or a plan's deploy.reboot), else that is
+refused. Whatever else commands do there they do to this machine.`,
 		Example: "  tfwctl lab up --hosts 6 --dir /tmp/lab\n  tfwctl -i /tmp/lab/inventory.yaml exec all -- uname -a     # in another terminal",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opt.Hosts < 1 || opt.Hosts > 10000 {
 				return usageError{"--hosts wants a number from 1 to 10000"}
 			}
+			opt.Guarded = true
 			return a.labUp(cmd.Context(), opt)
 		},
 	}

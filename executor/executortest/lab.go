@@ -35,6 +35,9 @@ type LabOptions struct {
 	// Bootable gives every host a boot id of its own, so that [Lab.Reboot], or reboot on a host, reboots
 	// it. It needs root on Linux and real OpenSSH.
 	Bootable bool
+	// Guarded keeps commands that end a machine (reboot, poweroff, systemctl halt ...) from doing so to this one, which plays
+	// the hosts: reboot is the host's where the lab can be Bootable, the rest is refused.
+	Guarded bool
 	// Proxied puts a [Proxy] before every host: its address is the one that the inventory names.
 	Proxied bool
 	// Background leaves the hosts only the processor time that nothing else wants, as far as the system
@@ -97,7 +100,7 @@ func NewLab(ctx context.Context, opt LabOptions) (*Lab, error) {
 	l := &Lab{id: rand.Text(), opt: opt, byName: map[string]*labHost{}, spawn: newSpawner()}
 	err := l.build(ctx)
 	if err == nil {
-		if opt.Bootable {
+		if l.opt.Bootable {
 			watch, stop := context.WithCancel(context.Background())
 			l.noBoots = stop
 			l.boots.Go(func() { l.watchBoots(watch) })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -14,33 +15,106 @@ import (
 // ErrNotBootable means that hosts of this lab cannot have a boot id of their own.
 var ErrNotBootable = errors.New("a lab that can be rebooted needs root on Linux, real sshd and unshare(1)")
 
-// bootable starts sshd in a mount namespace where the host has a boot id of its own:
-// a file over the kernel's. Its arguments are that file and the server's command line.
-const bootable = `mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"`
+// bootable starts sshd in a mount namespace where the host has a boot id of its own, a file over the kernel's, and where
+// the commands that end a machine are the host's, whatever PATH sudo sets. Its arguments are those two and the server's command line.
+const bootable = `mount --bind "$1" /proc/sys/kernel/random/boot_id || exit
+for c in systemctl reboot shutdown poweroff halt; do
+	p=$(PATH=$3 command -v $c) && p=$(readlink -f "$p") && { cmp -s "$2" "$p" || mount --bind "$2" "$p" || exit; }
+done
+shift 3
+exec "$@"`
 
-// fakeReboot stands for systemctl and reboot on a host: it asks the lab.
-const fakeReboot = "#!/bin/sh\n: >'%s'\nsleep 30\n"
+// power stands on a host for the commands that end a machine, and for sudo where it is not in the way of those in
+// another manner: the host is a directory on somebody's machine. Its parameters are the file that asks the lab for a
+// reboot, empty where it cannot, and the machine's own systemctl and sudo.
+const power = `#!/bin/sh
+asked='%s' systemctl='%s' sudo='%s'
+end() {
+	if [ -n "$asked" ] && [ "$1" = reboot ]; then : >"$asked"; sleep 30; fi
+	echo "$1: not on a host of a throw-away lab, which is a directory on this machine (where the lab runs as root on Linux, with sshd and unshare(1), reboot works)" >&2
+	exit 1
+}
+me=${0##*/} all="$*"
+case $me in
+reboot) end reboot ;;
+shutdown) for a; do [ "$a" != -r ] || end reboot; done; end shutdown ;;
+poweroff | halt) end "$me" ;;
+esac
+for a; do
+	case $a in
+	*/*) a=${a##*/} ;;
+	esac
+	case $a in
+	reboot | soft-reboot | kexec) end reboot ;;
+	poweroff | halt | shutdown | suspend | hibernate | hybrid-sleep) end "$a" ;;
+	esac
+done
+[ "$me" = sudo ] && exec "$sudo" "$@"
+[ -n "$systemctl" ] && exec "$systemctl" "$@"
+echo "$me: not found" >&2
+exit 127
+`
 
 // prepareBoot gives every host its boot id and its own way to reboot.
 func (l *Lab) prepareBoot() error {
-	if !l.opt.Bootable {
-		return nil
+	if l.opt.Guarded && l.mayReboot() {
+		l.opt.Bootable = true
 	}
-	if os.Getuid() != 0 || l.Embedded() {
+	if l.opt.Bootable && (os.Getuid() != 0 || l.Embedded()) {
 		return ErrNotBootable
 	}
-	for _, h := range l.hosts {
-		dir := l.hostDir(h.host.Name)
-		if err := errors.Join(l.newBoot(h), os.MkdirAll(filepath.Join(dir, "bin"), 0o700)); err != nil {
-			return err
-		}
-		for _, name := range []string{"systemctl", "reboot"} {
-			if err := os.WriteFile(filepath.Join(dir, "bin", name), fmt.Appendf(nil, fakeReboot, filepath.Join(dir, "asked")), 0o700); err != nil {
-				return err
-			}
-		}
+	if !l.opt.Bootable && !l.opt.Guarded {
+		return nil
 	}
-	return nil
+	systemctl, err := l.ownSystemctl()
+	for _, h := range l.hosts {
+		err = errors.Join(err, l.prepareHost(h, systemctl))
+	}
+	return err
+}
+
+// Reboots tells whether a reboot on a host of the lab reboots it.
+func (l *Lab) Reboots() bool { return l.opt.Bootable }
+
+// mayReboot tries whether hosts can have a boot id of their own here.
+func (l *Lab) mayReboot() bool {
+	if os.Getuid() != 0 || l.Embedded() {
+		return false
+	}
+	return exec.Command("unshare", "-m", "sh", "-c", `mount --bind /dev/null /proc/sys/kernel/random/boot_id && command -v cmp readlink >/dev/null`).Run() == nil
+}
+
+// ownSystemctl copies the machine's: on the hosts another stands in its place. "" is none.
+func (l *Lab) ownSystemctl() (path string, err error) {
+	real, err := exec.LookPath("systemctl")
+	if err != nil {
+		return "", nil
+	}
+	raw, err := os.ReadFile(real)
+	path = filepath.Join(l.dir, "systemctl")
+	return path, errors.Join(err, os.WriteFile(path, raw, 0o700))
+}
+
+func (l *Lab) prepareHost(h *labHost, systemctl string) error {
+	dir := l.hostDir(h.host.Name)
+	err := errors.Join(l.newBoot(h), os.MkdirAll(filepath.Join(dir, "bin"), 0o700))
+	asked, names := "", []string{"systemctl", "reboot", "shutdown", "poweroff", "halt"}
+	if l.opt.Bootable {
+		asked = filepath.Join(dir, "asked")
+	}
+	sudo, lookErr := exec.LookPath("sudo")
+	if lookErr == nil && !l.opt.Bootable {
+		names = append(names, "sudo")
+	}
+	for _, name := range names {
+		err = errors.Join(err, os.WriteFile(l.ownBin(h, name), fmt.Appendf(nil, power, asked, systemctl, sudo), 0o700))
+	}
+	return err
+}
+
+// ownBin is where a host's command of that name is.
+func (l *Lab) ownBin(h *labHost, name string) string {
+	return filepath.Join(l.hostDir(h.host.Name), "bin", name)
 }
 
 func (l *Lab) bootFile(h *labHost) string { return filepath.Join(l.hostDir(h.host.Name), "boot_id") }
@@ -86,7 +160,7 @@ func (l *Lab) watchBoots(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(max(50, time.Duration(len(l.hosts))) * time.Millisecond):
 		}
 	}
 }

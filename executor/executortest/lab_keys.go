@@ -77,12 +77,14 @@ func (l *Lab) makeKeys() error {
 func (l *Lab) authorized() string         { return filepath.Join(l.dir, "authorized_keys") }
 func (l *Lab) hostDir(name string) string { return filepath.Join(l.dir, "hosts", name) }
 
+const binPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // environment is what every process of a host inherits: a home below the lab's
 // directory, the mark that Close finds them by, and the host's name for commands that want to say who they are.
 func (l *Lab) environment(h *labHost) []string {
 	env := []string{"HOME=" + h.home, "LAB_ID=" + l.id, "LAB_HOST=" + h.host.Name}
-	if l.opt.Bootable {
-		env = append(env, "PATH="+filepath.Join(l.hostDir(h.host.Name), "bin")+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	if l.opt.Bootable || l.opt.Guarded {
+		env = append(env, "PATH="+filepath.Dir(l.ownBin(h, "reboot"))+":"+binPath)
 	}
 	return env
 }

@@ -60,7 +60,7 @@ func (e *embedded) command(line string, files []*os.File) *exec.Cmd {
 	cmd := exec.Command(shell, "-c", line)
 	cmd.Dir = e.host.home
 	cmd.Env = append([]string{"USER=" + e.lab.user, "LOGNAME=" + e.lab.user, "SHELL=" + shell,
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, e.lab.environment(e.host)...)
+		"PATH=" + binPath}, e.lab.environment(e.host)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd

@@ -99,7 +99,7 @@ func (s *openSSH) start(ctx context.Context) error {
 	}
 	s.cmd = exec.Command(s.binary, "-D", "-f", s.file("sshd_config"), "-E", s.file("sshd.log"))
 	if s.lab.opt.Bootable {
-		s.cmd = exec.Command("unshare", append([]string{"-m", "sh", "-c", bootable, "boot", s.lab.bootFile(s.host)}, s.cmd.Args...)...)
+		s.cmd = exec.Command("unshare", append([]string{"-m", "sh", "-c", bootable, "boot", s.lab.bootFile(s.host), s.lab.ownBin(s.host, "systemctl"), binPath}, s.cmd.Args...)...)
 	}
 	s.exited = make(chan struct{})
 	if err := s.lab.spawn.start(s.cmd); err != nil {
