@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"tfw/plugins"
 )
 
-// Talkers is a transport whose hosts say their name and end: with 7 where the command says "fail on NAME".
+// Talkers is a transport whose hosts say their name and end: with 7 where the command says "fail on NAME", and killed where it says "stay".
 type Talkers struct{}
 
 func (Talkers) Connect(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
@@ -40,8 +41,12 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 		return executor.End{}, err
 	}
 	if strings.Contains(string(cmd.Script), "stay") {
-		<-ctx.Done()
-		return executor.End{}, ctx.Err()
+		select {
+		case <-untilKilled(cmd.ID).Done():
+			return executor.End{Kind: executor.EndSignal, Code: 143, Signal: "TERM"}, nil
+		case <-ctx.Done():
+			return executor.End{}, ctx.Err()
+		}
 	}
 	out := "this is " + c.host + "\n"
 	if err := s.Bytes(executor.Stdout, from.Stdout, []byte(out[from.Stdout:])); err != nil {
@@ -53,8 +58,23 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 }
 func (talker) Acknowledge(*executor.BecomeAs, ...executor.CommandID) {}
-func (talker) Kill(context.Context, executor.CommandID, *executor.BecomeAs, time.Duration) (executor.KillReport, error) {
+func (talker) Kill(_ context.Context, id executor.CommandID, _ *executor.BecomeAs, _ time.Duration) (executor.KillReport, error) {
+	untilKilled(id).end()
 	return executor.KillReport{Killed: 1}, nil
+}
+
+// staying are the commands that stay, by their ids: no two have one.
+var staying sync.Map
+
+type killable struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func untilKilled(id executor.CommandID) killable {
+	ctx, end := context.WithCancel(context.Background())
+	one, _ := staying.LoadOrStore(id, killable{ctx, end})
+	return one.(killable)
 }
 func (talker) Strays(context.Context) ([]executor.Stray, error) { return nil, nil }
 func (talker) Probe(context.Context, string) ([]byte, error) {
