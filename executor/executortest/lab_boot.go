@@ -86,11 +86,11 @@ func (l *Lab) mayReboot() bool {
 
 // ownSystemctl copies the machine's: on the hosts another stands in its place. "" is none.
 func (l *Lab) ownSystemctl() (path string, err error) {
-	real, err := exec.LookPath("systemctl")
-	if err != nil {
+	own, err := exec.LookPath("systemctl")
+	if errors.Is(err, exec.ErrNotFound) {
 		return "", nil
 	}
-	raw, err := os.ReadFile(real)
+	raw, err := os.ReadFile(own)
 	path = filepath.Join(l.dir, "systemctl")
 	return path, errors.Join(err, os.WriteFile(path, raw, 0o700))
 }
@@ -160,7 +160,7 @@ func (l *Lab) watchBoots(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(50, time.Duration(len(l.hosts))) * time.Millisecond):
+		case <-time.After(max(50*time.Millisecond, time.Duration(len(l.hosts))*1e6)):
 		}
 	}
 }
