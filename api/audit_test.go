@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tfw/executor"
 	"tfw/plan"
@@ -47,6 +48,7 @@ func TestEveryActionIsOnRecord(t *testing.T) {
 		{"lead", "DELETE", "/v2.1/hostkeys?target=red1", "", 200, "hostkeys.forget", "forgotten", "red1", nil},
 		{"admin", "PUT", "/v2.1/secrets/db", `{"value":"long enough"}`, 200, "secret.set", "set", "", nil},
 		{"admin", "DELETE", "/v2.1/secrets/db", "", 204, "secret.remove", "removed", "", nil},
+		{"other", "POST", "/v2.1/leases", `{"target":"blue1","for":"300ms"}`, 201, "lease", "held", "blue1", nil},
 		{"viewer", "POST", "/v2.1/runs", `{"target":"red1",` + params + `}`, 403, "request", "refused", "", nil},
 		{"operator", "GET", "/v2.1/hosts/blue1", "", 404, "request", "refused", "", nil},
 	} {
@@ -77,13 +79,16 @@ func TestEveryActionIsOnRecord(t *testing.T) {
 		}
 	}
 	// What ends by itself is told under the request that began it.
-	for action, want := range map[string]string{"run.end": "req-run-operator-queued", "testplan.end": "req-testplan-operator-queued"} {
+	if _, err := l.plans.Wait(t.Context(), root, planned); err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]string{"run.end": "req-run-operator-queued", "testplan.end": "req-testplan-operator-queued", "lease.ended": "req-lease-other-held"} {
 		ended := func() bool {
 			all, _, err := l.exec.Audit(t.Context(), root, executor.AuditFilter{Action: action, Request: want, Limit: 10})
 			return err == nil && len(all) > 0 && all[0].Outcome != "" && len(all[0].Hosts) == 1
 		}
-		if _, err := l.plans.Wait(t.Context(), root, planned); err != nil {
-			t.Fatal(err)
+		for try := 0; try < 100 && !ended(); try++ { // a lease ends by the clock
+			time.Sleep(50 * time.Millisecond)
 		}
 		if !ended() {
 			t.Errorf("no %s under %s", action, want)

@@ -29,6 +29,8 @@ type Lease struct {
 	Deadline time.Time  `json:"deadline,omitzero"` // of waiting
 	Ended    string     `json:"ended,omitempty"`   // why it is over
 	Over     time.Time  `json:"over,omitzero"`     // since when
+
+	RequestID string `json:"request_id,omitempty"` // of the request that asked for it
 }
 
 // LeaseState says how far a lease is.
@@ -119,7 +121,7 @@ func (e *Executor) newLease(p Principal, req LeaseRequest) (Lease, error) {
 		return Lease{}, err
 	}
 	l := Lease{ID: NewID(), Holder: p.Name, Purpose: req.Purpose, Count: req.Count, Shared: req.Shared, Priority: req.Priority,
-		State: LeaseWaiting, Created: e.now(), For: req.For}
+		State: LeaseWaiting, Created: e.now(), For: req.For, RequestID: p.Request}
 	if req.Wait > 0 {
 		l.Deadline = l.Created.Add(time.Duration(req.Wait))
 	}
@@ -319,7 +321,7 @@ func (e *Executor) storeDesk(ctx context.Context, p Principal, action string, l 
 				continue
 			}
 			entry := AuditEntry{Action: "lease." + string(c.State), Object: c.ID, Hosts: c.Hosts, Outcome: string(c.State), Detail: c.Ended}
-			if err := errors.Join(put(tx, tableLeases, c.ID, c), e.audit(tx, Principal{Name: c.Holder, Source: "clock"}, entry)); err != nil {
+			if err := errors.Join(put(tx, tableLeases, c.ID, c), e.audit(tx, Principal{Name: c.Holder, Source: "clock", Request: c.RequestID}, entry)); err != nil {
 				return err
 			}
 		}
