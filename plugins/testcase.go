@@ -266,6 +266,5 @@ func reboot(ctx context.Context, remote Remote, wait Duration) error {
 	if !ok {
 		return errors.New("this controller cannot reboot hosts")
 	}
-	remote.Note("rebooting %s", remote.Host().Name)
 	return r.Reboot(ctx, wait.Std())
 }

@@ -31,7 +31,9 @@ const power = `#!/bin/sh
 asked='%s' systemctl='%s' sudo='%s'
 end() {
 	if [ -n "$asked" ] && [ "$1" = reboot ]; then : >"$asked"; sleep 30; fi
-	echo "$1: not on a host of a throw-away lab, which is a directory on this machine (where the lab runs as root on Linux, with sshd and unshare(1), reboot works)" >&2
+	how=
+	[ "$1" != reboot ] || how=" (it works where the lab runs as root on Linux, with sshd and unshare(1))"
+	echo "$1: not on a host of a throw-away lab, which is a directory on this machine$how" >&2
 	exit 1
 }
 me=${0##*/} all="$*"
