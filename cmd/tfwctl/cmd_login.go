@@ -129,12 +129,7 @@ func (a *app) newToken(ctx context.Context, client *api.Client, given bool) (str
 		token, err := a.readToken()
 		return strings.TrimSpace(string(token)), err
 	}
-	idToken, err := oidc.DeviceLogin(ctx, offer, func(p oidc.Prompt) {
-		a.say("open %s and type the code %s", p.Page, p.Code)
-		if p.Complete != "" {
-			a.say("or open %s", p.Complete)
-		}
-	})
+	idToken, err := oidc.DeviceLogin(ctx, offer, func(p oidc.Prompt) { a.say("%s", promptText(p)) })
 	if err != nil {
 		return "", fmt.Errorf("login: %w", err)
 	}
@@ -143,6 +138,16 @@ func (a *app) newToken(ctx context.Context, client *api.Client, given bool) (str
 		a.debug("the token %s is good until %s", made.ID, made.Expires.Local().Format(time.DateTime))
 	}
 	return made.Text, err
+}
+
+// promptText asks the user to go to the provider. What the provider says does not speak to the terminal: it is named by
+// a controller that is not known yet.
+func promptText(p oidc.Prompt) string {
+	text := fmt.Sprintf("open %s and type the code %s", safe(p.Page), safe(p.Code))
+	if p.Complete != "" {
+		text += "\nor open " + safe(p.Complete)
+	}
+	return text
 }
 
 func newLogout(a *app) *cobra.Command {
