@@ -16,7 +16,7 @@ import (
 	"tfw/plugins"
 )
 
-// Talkers is a transport whose hosts say their name and end: with 7 where the command says "fail on NAME", and killed where it says "stay".
+// Talkers is a transport whose hosts say their name and end: with 7 where the command says "fail on NAME", and killed where it says "stay", or "stay on NAME".
 type Talkers struct{}
 
 func (Talkers) Connect(_ context.Context, h *inventory.Host, _ func(string) (*inventory.Host, bool)) (executor.Conn, error) {
@@ -40,7 +40,7 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	if err := s.Started(executor.Started{}); err != nil {
 		return executor.End{}, err
 	}
-	if strings.Contains(string(cmd.Script), "stay") {
+	if stays(string(cmd.Script), c.host) {
 		select {
 		case <-untilKilled(cmd.ID).Done():
 			return executor.End{Kind: executor.EndSignal, Code: 143, Signal: "TERM"}, nil
@@ -57,6 +57,12 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	}
 	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 }
+// stays reports whether the command goes on until it is killed.
+func stays(script, host string) bool {
+	_, on, some := strings.Cut(script, "stay on ")
+	return !some && strings.Contains(script, "stay") || some && strings.HasPrefix(on, host)
+}
+
 func (talker) Acknowledge(*executor.BecomeAs, ...executor.CommandID) {}
 func (talker) Kill(_ context.Context, id executor.CommandID, _ *executor.BecomeAs, _ time.Duration) (executor.KillReport, error) {
 	untilKilled(id).end()

@@ -200,7 +200,7 @@ func (a *active) ended(v Verdict) (stopOthers bool) {
 		a.halt = "not started: another host did not pass (fail_fast)"
 		return true
 	case a.limits.tooMany(a.bad, len(a.parts)) && a.halt == "":
-		a.halt = fmt.Sprintf("not started: %d of %d hosts did not pass (max_fail %s)", a.bad, len(a.parts), o.MaxFail)
+		a.halt = fmt.Sprintf("not started: too many hosts did not pass (max_fail %s)", o.MaxFail)
 	}
 	return false
 }

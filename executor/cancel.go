@@ -3,10 +3,14 @@ package executor
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
+// cancelled is for a run that somebody asked to end: "ann: board on fire". Why is told with the run: it may be about
+// any of its hosts.
 func cancelled(by string) *stopError {
-	return &stopError{verdict: Cancelled, code: "cancelled", reason: "cancelled by " + by}
+	who, _, _ := strings.Cut(by, ": ")
+	return &stopError{verdict: Cancelled, code: "cancelled", reason: "cancelled by " + who, whole: "cancelled by " + by}
 }
 
 // Cancel asks a run to end: its processes are killed on the hosts, with proof in

@@ -141,7 +141,8 @@ func (e *Executor) recount(a *active) {
 // count adds a host's end to the run's.
 func (e *Executor) count(a *active, p *part) {
 	if a.ended(p.result.Verdict) {
-		a.cancel(&stopError{verdict: Cancelled, code: "fail_fast", reason: fmt.Sprintf("%s did not pass (fail_fast)", p.host.Name)})
+		a.cancel(&stopError{verdict: Cancelled, code: "fail_fast",
+			reason: "another host did not pass (fail_fast)", whole: p.host.Name + " did not pass (fail_fast)"})
 	}
 }
 

@@ -133,11 +133,11 @@ func TestCancelKillsWithProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	run = l.wait(run)
-	if run.Verdict != executor.Cancelled {
-		t.Fatalf("verdict %s", run.Verdict)
+	if run.Verdict != executor.Cancelled || run.Reason != "cancelled by me: board on fire" {
+		t.Fatalf("%s: %s", run.Verdict, run.Reason)
 	}
 	for _, r := range run.Hosts {
-		if r.Verdict != executor.Cancelled || r.Kill == nil || r.Kill.Killed != 1 || r.Reason != "cancelled by me: board on fire: killed 1 process" {
+		if r.Verdict != executor.Cancelled || r.Kill == nil || r.Kill.Killed != 1 || r.Reason != "cancelled by me: killed 1 process" {
 			t.Errorf("%+v", r)
 		}
 	}

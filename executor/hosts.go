@@ -70,7 +70,18 @@ func (e *Executor) Explain(ctx context.Context, p Principal, name string) ([]inv
 	if err != nil { // a reload in between
 		return nil, fmt.Errorf("host %q: %w (see: tfwctl hosts)", name, ErrNotFound)
 	}
+	if p.Groups != nil {
+		unplace(settings)
+	}
 	return settings, nil
+}
+
+// unplace leaves out in which line of which file settings stand: it moves with the lines before, which are others' hosts.
+func unplace(settings []inventory.Setting) {
+	for i := range settings {
+		settings[i].Origin.File, settings[i].Origin.Line = "", 0
+		unplace(settings[i].Overrode)
+	}
 }
 
 // Host finds one by name, address, id (as digits) or uuid, or gives [ErrNotFound].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tfw/inventory"
@@ -189,22 +190,45 @@ func (e *Executor) Log(ctx context.Context, p Principal, q LogQuery) (LogPage, e
 		return LogPage{}, err
 	}
 	q.Run = run.ID
-	page, err := e.store.Read(ctx, q)
-	if err != nil || p.Groups == nil {
-		return page, err
+	if p.Groups == nil {
+		return e.store.Read(ctx, q)
 	}
+	return e.readPart(ctx, run, q)
+}
+
+// tailLook is how many entries the last ones of some hosts are looked for among, at a time.
+const tailLook = 1000
+
+// readPart reads a page of a log as who sees these hosts of the run does: the last entries are those hosts' last,
+// however much others have said since.
+func (e *Executor) readPart(ctx context.Context, run *Run, q LogQuery) (LogPage, error) {
 	mine := map[string]bool{}
 	for _, r := range run.Hosts {
 		mine[r.Host] = true
 	}
-	kept := page.Entries[:0]
-	for _, entry := range page.Entries {
-		if mine[entry.Host] {
-			kept = append(kept, entry)
+	want, next := q.Tail, uint64(0)
+	if want > 0 && run.partial {
+		q.Tail = max(want, tailLook)
+	}
+	for {
+		page, err := e.store.Read(ctx, q)
+		if err != nil {
+			return page, err
+		}
+		page.Next = max(page.Next, next)
+		all := page.Entries
+		older := page.More && want > 0 && len(all) > 0
+		if older {
+			q.Before, next = all[0].Seq, page.Next
+		}
+		page.Entries = slices.DeleteFunc(all, func(entry Entry) bool { return !mine[entry.Host] })
+		if over := len(page.Entries) - want; want > 0 && over > 0 {
+			page.Entries, page.More = page.Entries[over:], true
+		}
+		if len(page.Entries) > 0 || !older {
+			return page, nil
 		}
 	}
-	page.Entries = kept
-	return page, nil
 }
 
 // known reports whether id is the whole id of a run.

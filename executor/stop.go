@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,8 @@ import (
 type stopError struct {
 	verdict Verdict // Cancelled or TimedOut
 	code    string
-	reason  string
+	reason  string      // of one host, told to who sees only that one too: nothing of the others
+	whole   string      // of the run; "" is reason
 	kill    *KillReport // proof, once there is one
 }
 
@@ -23,7 +25,7 @@ var errDrain = errors.New("the controller is shutting down")
 func stopReason(ctx context.Context) string {
 	var s *stopError
 	if errors.As(context.Cause(ctx), &s) {
-		return s.reason
+		return cmp.Or(s.whole, s.reason)
 	}
 	return ""
 }

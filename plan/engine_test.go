@@ -533,7 +533,7 @@ func TestReasonTellsWhoWasNotBegun(t *testing.T) {
 	l := newLab(t)
 	l.hosts.broken["say a"] = 2
 	got := l.wait(l.submit("name: t\nhosts: {d: duts}\nsteps:\n  a: {uses: work.do, on: d, serial: 1, max_fail: 1, with: {do: say a}}\n", nil))
-	if want := "d[1-2]: exit status 9; d[3-4]: not started: 2 of 4 hosts did not pass (max_fail 1)"; got.Steps[0].Reason != want {
+	if want := "d[1-2]: exit status 9; d[3-4]: not started: too many hosts did not pass (max_fail 1)"; got.Steps[0].Reason != want {
 		t.Errorf("%s: %q, want %q", verdicts(got), got.Steps[0].Reason, want)
 	}
 }

@@ -1,0 +1,83 @@
+package api_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"tfw/executor"
+)
+
+// TestEndsTellOfNobodyElse: why a host's part of a run ended is told with that host, so it may not name the others, count
+// them, or repeat what was said of the whole; that is told with the run, to who sees all of it.
+func TestEndsTellOfNobodyElse(t *testing.T) {
+	l := newTeams(t)
+	submit := func(target, command string, o executor.Options) string {
+		t.Helper()
+		params, _ := json.Marshal(map[string]string{"command": command})
+		run, err := l.exec.Submit(t.Context(), root, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: target, Parameters: params, Options: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(run.ID)
+	}
+	cancelled := submit("red1,blue1", "stay", executor.Options{})
+	if _, err := l.exec.Cancel(t.Context(), root, cancelled, "blueboard of red2 burns"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ run, who, mine, whole string }{
+		{cancelled, "viewer", `"reason":"cancelled by root`, "cancelled by root: blueboard of red2 burns"},
+		{submit("red1,blue1", "fail on blue1; stay on red1", executor.Options{FailFast: true}), "viewer", "another host did not pass (fail_fast)", "blue1 did not pass (fail_fast)"},
+		{submit("all", "fail on red1", executor.Options{Serial: []string{"1"}, MaxFail: "0"}), "other", "not started: too many hosts did not pass (max_fail 0)", ""},
+	} {
+		whole, err := l.exec.Wait(t.Context(), root, c.run)
+		if err != nil || whole.Reason != c.whole {
+			t.Errorf("the whole run: %+v %v", whole, err)
+		}
+		others := []string{"blue", "red2"}
+		if c.who == "other" {
+			others = []string{"red", "1 of 4", "of 2"}
+		}
+		for _, sub := range []string{"", "/log", "/results?output=true", "/results?format=junit", "/results?format=tap"} {
+			status, answer := l.ask(c.who, "GET", "/v2.1/runs/"+c.run+sub, "")
+			if status != 200 || sub == "" && !strings.Contains(answer, c.mine) {
+				t.Errorf("%s: %d, without %q: %s", sub, status, c.mine, answer)
+			}
+			for _, word := range others {
+				if strings.Contains(answer, word) {
+					t.Errorf("%s%s as %s tells %q: %s", c.run, sub, c.who, word, answer)
+				}
+			}
+		}
+	}
+}
+
+// TestTailOfAPart: the last entries of a run are those of the hosts that the reader sees, whatever others said after them.
+func TestTailOfAPart(t *testing.T) {
+	l := newTeams(t)
+	params := json.RawMessage(`{"command":"true"}`)
+	run, err := l.exec.Submit(t.Context(), root, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "all", Parameters: params, Options: executor.Options{Serial: []string{"1"}}})
+	if err == nil {
+		run, err = l.exec.Wait(t.Context(), root, string(run.ID)) // red1, red2, blue1, blue2
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string][2]bool{"tail=1": {false, true}, "tail=2": {true, true}, "tail=100": {true, true}, "tail=1&stream=stdout&follow=1": {false, true}, "tail=2&limit=1": {true, false}} {
+		_, answer := l.ask("viewer", "GET", "/v2.1/runs/"+string(run.ID)+"/log?"+query, "")
+		if strings.Contains(answer, "blue") || strings.Contains(answer, "this is red1") != want[0] || strings.Contains(answer, "this is red2") != want[1] {
+			t.Errorf("%s: %s", query, answer)
+		}
+	}
+}
+
+// TestExplainKeepsPlaces: where in the file a setting stands tells how much of others stands before it.
+func TestExplainKeepsPlaces(t *testing.T) {
+	l := newTeams(t)
+	for who, want := range map[string]bool{"viewer": false, "lead": false, "admin": true} {
+		_, answer := l.ask(who, "GET", "/v2.1/hosts/red1/explain", "")
+		if !strings.Contains(answer, "group red") || strings.Contains(answer, "inventory.yaml") != want || strings.Contains(answer, `"line"`) != want {
+			t.Errorf("%s: %s", who, answer)
+		}
+	}
+}
