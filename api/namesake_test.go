@@ -118,3 +118,33 @@ func TestNamesakesKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesakesLease: the lease of a namesake on hosts that one does not see does not exist, named with a run either.
+func TestNamesakesLease(t *testing.T) {
+	l := newTeams(t)
+	wide, red := executor.Principal{Name: "ann", Role: executor.Operator, Token: "1"}, executor.Principal{Name: "ann", Role: executor.Operator, Token: "2", Groups: []string{"red"}}
+	told := map[string]string{}
+	for what, target := range map[string]string{"hidden": "blue1", "partly": "red2,blue1", "none": ""} {
+		id := "abcdefghijkm"
+		if target != "" {
+			lease, err := l.exec.Lease(t.Context(), wide, executor.LeaseRequest{Target: target, For: executor.Duration(time.Hour)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id = lease.ID
+		}
+		err := l.exec.Check(t.Context(), red, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "red1", Parameters: []byte(`{"command":"true"}`), Options: executor.Options{Lease: id}})
+		if !errors.Is(err, executor.ErrLeased) {
+			t.Fatal(what, err)
+		}
+		told[what] = strings.ReplaceAll(err.Error(), id, "ID")
+		if target != "" {
+			if err := l.exec.Release(t.Context(), root, id, "over"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if told["hidden"] != told["none"] || !strings.Contains(told["partly"], "does not cover red1") {
+		t.Errorf("%v", told)
+	}
+}

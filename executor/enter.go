@@ -133,7 +133,7 @@ func (e *Executor) unleased(p Principal, a *active) error {
 		e.desk.wake()
 	}
 	if id := a.options().Lease; id != "" {
-		if err := e.desk.under(id, a); err != nil {
+		if err := e.desk.under(id, a, func(l *Lease) bool { return len(e.seen(p, l.Hosts)) > 0 }); err != nil {
 			return &leaseRefusal{err, err.Error()}
 		}
 	}
@@ -162,10 +162,11 @@ func (d *desk) refused(a *active, sees func(hosts []string) bool) error {
 	return fmt.Errorf("%w: %s: taken by %s (see: tfwctl leases, or wait for them with --queue-timeout)", ErrLeased, inventory.Fold(taken), strings.TrimSpace(who))
 }
 
-// under checks that the run's user holds the lease that the run names, and that it covers the hosts.
-func (d *desk) under(id string, a *active) error {
+// under checks that the run's user holds the lease that the run names, and that it covers the hosts. A namesake's that
+// the user does not see is none.
+func (d *desk) under(id string, a *active, sees func(l *Lease) bool) error {
 	l := d.leases[id]
-	if l == nil || l.State != LeaseHeld || l.Holder != a.run.By {
+	if l == nil || l.State != LeaseHeld || l.Holder != a.run.By || !sees(l) {
 		return fmt.Errorf("%w: lease %q is not one that %s holds (see: tfwctl leases)", ErrLeased, id, a.run.By)
 	}
 	var out []string
