@@ -131,3 +131,25 @@ func (l *teams) partRows(path string, whole *plan.TestPlan) {
 		}
 	}
 }
+
+// TestRefusedStepsOfATestplan: why a step's run was refused is told to its readers without the purposes of leases, and
+// without others' hosts: it is one sentence about all hosts of the step.
+func TestRefusedStepsOfATestplan(t *testing.T) {
+	l := newTeams(t)
+	held := l.lease("red2,blue2", "bluepurpose")
+	for inner, told := range map[string]bool{"red2": true, "red2,blue2": false} {
+		body, _ := json.Marshal(plan.Submission{File: "p.yaml", Plan: "name: p\nhosts: {dut: red1}\nsteps:\n  in: {uses: 'plan:inner.yaml'}\n",
+			Files: map[string]string{"inner.yaml": strings.Replace(innerOfBoth, "red1,blue2", inner, 1)}})
+		status, answer := l.ask("admin", "POST", "/v2.1/testplans?wait=20s", string(body))
+		var whole plan.TestPlan
+		if err := json.Unmarshal([]byte(head(answer)), &whole); err != nil || status != 200 || whole.Verdict != executor.Errored {
+			t.Fatal(status, err, answer)
+		}
+		for _, sub := range []string{"", "/results?output=true", "/results?format=junit", "/results?format=tap", "/events", "/compare", "/history"} {
+			status, answer := l.ask("viewer", "GET", "/v2.1/testplans/"+whole.ID+sub, "")
+			if status != 200 || strings.Contains(answer, "blue") || strings.Contains(sub, "results") && strings.Contains(answer, "taken by lease "+held+" of root,") != told {
+				t.Errorf("%s, %s: %d: %s", inner, sub, status, answer)
+			}
+		}
+	}
+}

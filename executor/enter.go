@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,6 +124,14 @@ type leaseRefusal struct {
 }
 
 func (r *leaseRefusal) Unwrap() error { return r.error }
+
+// OnRecord words an error for those who read of it later, whoever they are: a refusal by leases without their purposes.
+func OnRecord(err error) string {
+	if no := (*leaseRefusal)(nil); errors.As(err, &no) {
+		return strings.Replace(err.Error(), no.Error(), no.record, 1)
+	}
+	return err.Error()
+}
 
 // unleased refuses a run whose hosts are leased to others, before anything is stored, with a [leaseRefusal].
 func (e *Executor) unleased(p Principal, a *active) error {

@@ -226,7 +226,7 @@ func (v *veil) rows(all []Row) []Row {
 			continue
 		}
 		row.Step, row.Cell, row.Name = v.word(row.Step), v.word(row.Cell), v.word(row.Name)
-		if row.Verdict == executor.Skipped || v.tells(row.Message) {
+		if row.Verdict == executor.Skipped || row.Run == "" || v.tells(row.Message) { // without a run it is of all hosts of the step
 			row.Message = ""
 		}
 		kept = append(kept, row)

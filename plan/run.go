@@ -118,7 +118,7 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 
 // notRun is the result of a host whose run could not be submitted.
 func notRun(ctx context.Context, h *inventory.Host, err error) executor.HostResult {
-	r := executor.HostResult{Host: h.Name, Verdict: executor.Errored, Reason: err.Error()}
+	r := executor.HostResult{Host: h.Name, Verdict: executor.Errored, Reason: executor.OnRecord(err)}
 	var s *stopped
 	if errors.As(context.Cause(ctx), &s) {
 		r.Verdict, r.Reason = s.verdict, s.reason
