@@ -9,6 +9,7 @@ import (
 
 	"tfw/api"
 	"tfw/executor"
+	"tfw/inventory"
 	"tfw/plan"
 )
 
@@ -150,6 +151,39 @@ func TestRefusedStepsOfATestplan(t *testing.T) {
 			if status != 200 || strings.Contains(answer, "blue") || strings.Contains(sub, "results") && strings.Contains(answer, "taken by lease "+held+" of root,") != told {
 				t.Errorf("%s, %s: %d: %s", inner, sub, status, answer)
 			}
+		}
+	}
+}
+
+// TestNestedPlanWithoutHosts: why a plan within a test plan came to nothing before it had hosts is told to who started it
+// and to who sees all: it may name and count hosts of anybody.
+func TestNestedPlanWithoutHosts(t *testing.T) {
+	l := newTeams(t)
+	made, err := l.plans.Submit(t.Context(), root, plan.Submission{File: "p.yaml", Plan: "name: p\nhosts: {dut: red1}\nsteps:\n" +
+		"  one: {uses: linux_system.run_shell, on: dut, with: {command: stay}}\n  in: {uses: 'plan:inner.yaml', needs: [one], when: 'always()'}\n",
+		Files: map[string]string{"inner.yaml": strings.Replace(innerOfBoth, "red1,blue2", "blue1,blue2", 1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.exec.SetState(t.Context(), root, "blue1,blue2", inventory.Maintenance, "bluefire"); err != nil {
+		t.Fatal(err)
+	}
+	var runs []*executor.Run
+	for len(runs) == 0 {
+		if runs, _, err = l.exec.Runs(t.Context(), root, executor.RunFilter{Plan: made.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.exec.Cancel(t.Context(), root, string(runs[0].ID), ""); err != nil {
+		t.Fatal(err)
+	}
+	if whole, err := l.plans.Wait(t.Context(), root, made.ID); err != nil || !strings.Contains(whole.Steps[1].Reason, "blue[1-2]") {
+		t.Fatalf("%+v %v", whole, err)
+	}
+	for _, sub := range []string{"", "/results?output=true", "/results?format=junit", "/results?format=tap", "/events", "/compare", "/history"} {
+		status, answer := l.ask("lead", "GET", "/v2.1/testplans/"+made.ID+sub, "")
+		if status != 200 || strings.Contains(answer, "blue") || sub == "" && !strings.Contains(answer, `"uses":"plan:inner.yaml"`) {
+			t.Errorf("%s: %d: %s", sub, status, answer)
 		}
 	}
 }

@@ -47,8 +47,9 @@ type StepState struct {
 	Finished time.Time        `json:"finished,omitzero"`
 	Cells    []CellState      `json:"cells,omitempty"`
 
-	index int  // its place among the steps on record
-	mixed bool // the reader does not see all of its hosts
+	index  int  // its place among the steps on record
+	mixed  bool // the reader does not see all of its hosts
+	unsaid bool // the reader is not told why it ended so
 }
 
 // CellState is one cell of a step: its runs, one for each attempt, and how its hosts ended.

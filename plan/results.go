@@ -130,7 +130,9 @@ func (r *Results) Next(ctx context.Context) ([]Row, error) {
 			continue
 		}
 		for i := range rows {
-			rows[i].Step = at.within + rows[i].Step
+			if rows[i].Step = at.within + rows[i].Step; at.step.unsaid {
+				rows[i].Message = ""
+			}
 		}
 		return rows, BringOutput(ctx, r.logs, r.p, rows, &r.tails)
 	}

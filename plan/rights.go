@@ -42,7 +42,10 @@ func (e *Engine) reduceAt(tx executor.Tx, p executor.Principal, r record, depth 
 	switch {
 	case !s.known && !s.gone:
 		return r, own
-	case len(s.hidden) == 0 && (own || !s.gone):
+	case len(s.hidden) == 0 && own:
+		return r, true
+	case len(s.hidden) == 0 && !s.gone:
+		r.unsay(s)
 		return r, true
 	case len(s.mine) == 0:
 		return record{}, false
@@ -92,6 +95,18 @@ func (e *Engine) sightWithin(tx executor.Tx, p executor.Principal, s *sight, id 
 	for _, name := range below.hidden {
 		if !slices.Contains(s.hidden, name) {
 			s.hidden = append(s.hidden, name)
+		}
+	}
+}
+
+// unsay takes out why a plan within it came to nothing before it had hosts: that may name and count hosts, and nobody can
+// tell whose. Who started it is told.
+func (r *record) unsay(s sight) {
+	for i := range r.Steps {
+		x := &r.Steps[i]
+		unseen := func(c CellState) bool { _, ok := s.within[c.Plan]; return !ok }
+		if strings.HasPrefix(x.Uses, "plan:") && x.Verdict != executor.Skipped && (len(x.Cells) == 0 || slices.ContainsFunc(x.Cells, unseen)) {
+			x.Reason, x.unsaid = "", true
 		}
 	}
 }
