@@ -81,3 +81,30 @@ func TestExplainKeepsPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestsOfAPart: the id of a request is a text of who sent it. It goes with the whole of what came of it.
+func TestRequestsOfAPart(t *testing.T) {
+	l := newTeams(t)
+	l.request = "bluerequest"
+	for path, body := range map[string]string{
+		"/v2.1/runs?wait=20s": `{"plugin":"linux_system","method":"run_shell","target":"red1,blue1","parameters":{"command":"true"}}`,
+		"/v2.1/leases":        `{"target":"red1,blue1","for":"1h"}`,
+	} {
+		if status, answer := l.ask("admin", "POST", path, body); status >= 300 || !strings.Contains(head(answer), `"request_id":"bluerequest"`) {
+			t.Fatal(status, answer)
+		}
+	}
+	l.request = "fixed"
+	for _, path := range []string{"/v2.1/runs", "/v2.1/runs/RUN", "/v2.1/leases", "/v2.1/queue", "/v2.1/audit?limit=1000"} {
+		if strings.HasSuffix(path, "RUN") {
+			runs, _, err := l.exec.Runs(t.Context(), root, executor.RunFilter{})
+			if err != nil || len(runs) != 1 {
+				t.Fatal(runs, err)
+			}
+			path = "/v2.1/runs/" + string(runs[0].ID)
+		}
+		if status, answer := l.ask("lead", "GET", path, ""); status != 200 || strings.Contains(answer, "blue") {
+			t.Errorf("%s: %d: %s", path, status, answer)
+		}
+	}
+}

@@ -57,6 +57,7 @@ func (c talker) Run(ctx context.Context, cmd executor.DurableCommand, from execu
 	}
 	return executor.End{Kind: executor.EndExit, Sizes: executor.Offsets{Stdout: int64(len(out))}}, nil
 }
+
 // stays reports whether the command goes on until it is killed.
 func stays(script, host string) bool {
 	_, on, some := strings.Cut(script, "stay on ")

@@ -157,7 +157,7 @@ func (e *Executor) reduceLease(p Principal, l *Lease) bool {
 	}
 	seen := e.seen(p, l.Hosts)
 	if len(seen) < len(l.Hosts) {
-		l.Purpose, l.Ended, l.Count = "", "", 0 // they may tell of what is not theirs
+		l.Purpose, l.Ended, l.RequestID, l.Count = "", "", "", 0 // they may tell of what is not theirs
 	}
 	l.Hosts = seen
 	return len(seen) > 0

@@ -119,6 +119,7 @@ func (e *Executor) reduce(p Principal, run *Run) bool {
 func (run *Run) hide(seen []HostResult) {
 	run.partial = true
 	run.Target, run.Where, run.Parameters, run.Options, run.Reason, run.Cancel = "", "", json.RawMessage("{}"), nil, "", ""
+	run.RequestID = "" // its client chose it
 	if run.Verdict == "" {
 		return
 	}
