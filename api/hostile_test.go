@@ -193,17 +193,23 @@ func TestHostileHTTP(t *testing.T) {
 // What is left of a refused body is not taken for the next request.
 func TestLeftoverBodyIsNoRequest(t *testing.T) {
 	l := newLab(t)
-	c, err := net.Dial("tcp", strings.TrimPrefix(l.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	smuggled := "GET /v2.1/version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-	fmt.Fprintf(c, "DELETE /v2.1/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(smuggled), smuggled)
-	all, _ := io.ReadAll(c)
-	if n := bytes.Count(all, []byte("HTTP/1.1 ")); n != 1 {
-		t.Errorf("%d answers: %s", n, all)
+	const smuggled = "GET /v2.1/version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+	for name, head := range map[string]string{
+		"refused":                     fmt.Sprintf("DELETE /v2.1/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n", len(smuggled)),
+		"a length and chunks":         fmt.Sprintf("POST /v2.1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", len(smuggled)+5),
+		"chunks and a length, of GET": fmt.Sprintf("GET /v2.1/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nContent-Length: %d\r\n\r\n0\r\n\r\n", len(smuggled)+5),
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(l.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(c, head+smuggled)
+		all, _ := io.ReadAll(c)
+		c.Close()
+		if n := bytes.Count(all, []byte("HTTP/1.1 ")); n != 1 || !bytes.HasPrefix(all, []byte("HTTP/1.1 40")) {
+			t.Errorf("%s: %d answers: %s", name, n, all)
+		}
 	}
 }
 

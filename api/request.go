@@ -86,6 +86,10 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 			err = errPanicked
 		}
 	}()
+	if twoLengths(&c.Request().Header) {
+		c.Context().SetConnectionClose()
+		return fmt.Errorf("%w: a request comes with a Content-Length or in chunks, not both", executor.ErrBadRequest)
+	}
 	if limit := s.bodyLimit(c.Path()); int64(c.Request().Header.ContentLength()) > limit {
 		return tooLarge(limit)
 	}
@@ -98,6 +102,12 @@ func (s *Server) serve(c *fiber.Ctx, r *request) (err error) {
 	}
 	notModified(c)
 	return nil
+}
+
+// twoLengths reports a request that says how long its body is and sends it in chunks (RFC 9112, 6.1). The chunks would
+// count here; who passed it on may have gone by the length, and would take the rest for another's request.
+func twoLengths(h *fasthttp.RequestHeader) bool {
+	return h.ContentLength() == -1 && bytes.Contains(bytes.ToLower(append([]byte("\n"), h.RawHeaders()...)), []byte("\ncontent-length:"))
 }
 
 // errPanicked stands for a panic, which was logged.
