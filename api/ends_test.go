@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"tfw/executor"
 )
@@ -82,29 +83,40 @@ func TestExplainKeepsPlaces(t *testing.T) {
 	}
 }
 
-// TestRequestsOfAPart: the id of a request is a text of who sent it. It goes with the whole of what came of it.
-func TestRequestsOfAPart(t *testing.T) {
+// TestWordsOfAPart: the id of a request and the name of a step are texts of who sent them. They go with the whole of what
+// came of it.
+func TestWordsOfAPart(t *testing.T) {
 	l := newTeams(t)
-	l.request = "bluerequest"
-	for path, body := range map[string]string{
-		"/v2.1/runs?wait=20s": `{"plugin":"linux_system","method":"run_shell","target":"red1,blue1","parameters":{"command":"true"}}`,
-		"/v2.1/leases":        `{"target":"red1,blue1","for":"1h"}`,
-	} {
-		if status, answer := l.ask("admin", "POST", path, body); status >= 300 || !strings.Contains(head(answer), `"request_id":"bluerequest"`) {
-			t.Fatal(status, answer)
+	submit := func(name string, o executor.Options) string {
+		t.Helper()
+		run, err := l.exec.Submit(t.Context(), executor.Principal{Name: name, Role: executor.Admin}, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "red1,blue1", Step: "flash [blue1]",
+			Parameters: json.RawMessage(`{"command":"true"}`), Options: o, RequestID: "bluerequest"})
+		if err != nil || run.RequestID == "" || run.Step == "" {
+			t.Fatal(run, err)
 		}
+		return string(run.ID)
 	}
+	run := submit("root", executor.Options{})
+	if _, err := l.exec.Wait(t.Context(), root, run); err != nil {
+		t.Fatal(err)
+	}
+	l.request = "bluerequest"
+	status, answer := l.ask("admin", "POST", "/v2.1/leases", `{"target":"red1,blue1","for":"1h"}`)
+	if status != 201 || !strings.Contains(head(answer), "bluerequest") {
+		t.Fatal(status, answer)
+	}
+	waiting := submit("waits", executor.Options{QueueTimeout: executor.Duration(time.Hour)})
 	l.request = "fixed"
-	for _, path := range []string{"/v2.1/runs", "/v2.1/runs/RUN", "/v2.1/leases", "/v2.1/queue", "/v2.1/audit?limit=1000"} {
-		if strings.HasSuffix(path, "RUN") {
-			runs, _, err := l.exec.Runs(t.Context(), root, executor.RunFilter{})
-			if err != nil || len(runs) != 1 {
-				t.Fatal(runs, err)
-			}
-			path = "/v2.1/runs/" + string(runs[0].ID)
+	for _, path := range []string{"/v2.1/runs", "/v2.1/runs/" + run, "/v2.1/leases", "/v2.1/queue", "/v2.1/audit?limit=1000"} {
+		status, answer := l.ask("lead", "GET", path, "")
+		for path == "/v2.1/queue" && !strings.Contains(answer, waiting) {
+			status, answer = l.ask("lead", "GET", path, "")
 		}
-		if status, answer := l.ask("lead", "GET", path, ""); status != 200 || strings.Contains(answer, "blue") {
+		if status != 200 || strings.Contains(answer, "blue") || strings.Contains(path, run) && !strings.Contains(answer, "flash [***]") {
 			t.Errorf("%s: %d: %s", path, status, answer)
 		}
+	}
+	if _, err := l.exec.Cancel(t.Context(), root, waiting, ""); err != nil {
+		t.Error(err)
 	}
 }

@@ -120,6 +120,15 @@ func (run *Run) hide(seen []HostResult) {
 	run.partial = true
 	run.Target, run.Where, run.Parameters, run.Options, run.Reason, run.Cancel = "", "", json.RawMessage("{}"), nil, "", ""
 	run.RequestID = "" // its client chose it
+	mine := map[string]bool{}
+	for _, r := range seen {
+		mine[r.Host] = true
+	}
+	for _, r := range run.Hosts {
+		if !mine[r.Host] {
+			run.Step = strings.ReplaceAll(run.Step, r.Host, "***") // as in the test plan
+		}
+	}
 	if run.Verdict == "" {
 		return
 	}

@@ -44,9 +44,9 @@ func (e *Executor) Queue(_ context.Context, p Principal) ([]Waiting, error) {
 }
 
 func (w *Waiting) describe(a *active, sees func(hosts []string) bool) {
-	w.Plugin, w.Method, w.Plan, w.Step = a.run.Plugin, a.run.Method, a.run.Plan, a.run.Step
-	if sees(a.names()) { // else it may tell of the others
-		w.Purpose = a.options().Purpose
+	w.Plugin, w.Method, w.Plan = a.run.Plugin, a.run.Method, a.run.Plan
+	if sees(a.names()) { // else they may tell of the others
+		w.Purpose, w.Step = a.options().Purpose, a.run.Step
 	}
 }
 
