@@ -85,7 +85,7 @@ func (s *stake) stands(when string) {
 	if _, err := l.Authenticate(l.t.Context(), s.token, ""); err != nil {
 		l.t.Errorf("%s: token: %v", when, err)
 	}
-	if gone, err := l.Prune(l.t.Context(), 30*24*time.Hour, 0); err != nil || gone.Runs != 0 {
+	if gone, err := l.Prune(l.t.Context(), 30*24*time.Hour, 0, nil); err != nil || gone.Runs != 0 {
 		l.t.Errorf("%s: pruned %+v, %v", when, gone, err)
 	}
 	for _, run := range []*executor.Run{s.under, s.waits} {
@@ -196,7 +196,7 @@ func TestClockIsTrustedAfterADay(t *testing.T) {
 				if d := l.Now().Sub(time.Now().Add(wrong)).Abs(); d > time.Second {
 					t.Errorf("its time is off by %s", d)
 				}
-				gone, err := l.Prune(t.Context(), 30*24*time.Hour, 0)
+				gone, err := l.Prune(t.Context(), 30*24*time.Hour, 0, nil)
 				if want := map[bool]int{true: 1}[wrong > 0]; err != nil || gone.Runs != want {
 					t.Errorf("pruned %+v, %v", gone, err)
 				}
@@ -221,7 +221,7 @@ func TestWhatAClockAheadHadWrittenIsDroppedInItsTurn(t *testing.T) {
 		l.wait(l.submit(on("h1", "say x")))
 		time.Sleep(31 * 24 * time.Hour)
 		young := l.wait(l.submit(on("h1", "say x")))
-		if gone, err := l.Prune(t.Context(), 30*24*time.Hour, 0); err != nil || gone.Runs != 3 {
+		if gone, err := l.Prune(t.Context(), 30*24*time.Hour, 0, nil); err != nil || gone.Runs != 3 {
 			t.Errorf("%+v, %v", gone, err)
 		}
 		if n, err := l.PruneAudit(t.Context(), 30*24*time.Hour); err != nil || n == 0 {

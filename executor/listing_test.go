@@ -95,7 +95,7 @@ func TestListsAreWhatLookingAtEveryRunGives(t *testing.T) {
 	if run, err := l.Run(t.Context(), executor.Principal{Name: "bob", Role: executor.Operator}, "last"); err != nil || run.ID != ids[9] {
 		t.Errorf("bob's last is %+v %v", run, err)
 	}
-	if gone, err := l.Prune(t.Context(), 0, 3); err != nil || gone.Runs != 5 {
+	if gone, err := l.Prune(t.Context(), 0, 3, nil); err != nil || gone.Runs != 5 {
 		t.Fatalf("%+v %v", gone, err)
 	}
 	compare("pruned")
@@ -106,7 +106,7 @@ func TestListsAreWhatLookingAtEveryRunGives(t *testing.T) {
 		l.wait(&executor.Run{ID: id})
 	}
 	compare("all done")
-	if gone, err := l.Prune(t.Context(), 0, 1); err != nil || gone.Runs != 4 {
+	if gone, err := l.Prune(t.Context(), 0, 1, nil); err != nil || gone.Runs != 4 {
 		t.Fatalf("%+v %v", gone, err)
 	}
 	if n := l.indexSize(t); n > 12 {

@@ -22,11 +22,12 @@ const pruneAtOnce = 2000 // records
 // Prune forgets runs that ended longer than age ago, and the oldest ended ones beyond keep: their records,
 // results, operations, idempotency keys (the same key makes a new run then) and the host settings that only they
 // had. Artifacts that were neither made nor used for age go too. 0 is no bound. Runs that are not done, the audit record and the log are left
-// alone; the log has [Store.Retain]. What is gone is counted even when it ends with an error.
-func (e *Executor) Prune(ctx context.Context, age time.Duration, keep int) (Pruned, error) {
+// alone; the log has [Store.Retain]. Left alone are also those of the test plans of spare: who is under way meets its runs again
+// after a restart. What is gone is counted even when it ends with an error.
+func (e *Executor) Prune(ctx context.Context, age time.Duration, keep int, spare map[string]bool) (Pruned, error) {
 	var gone Pruned
 	age = e.byAge(age)
-	old, err := e.prunable(ctx, age, keep)
+	old, err := e.prunable(ctx, age, keep, spare)
 	suspects := map[string]bool{} // settings that perhaps nobody needs any more
 	for len(old) > 0 && err == nil {
 		n := batchOf(old)
@@ -52,7 +53,7 @@ func batchOf(runs []runRecord) (n int) {
 }
 
 // prunable lists the done runs that are too old or too many, oldest first.
-func (e *Executor) prunable(ctx context.Context, age time.Duration, keep int) (old []runRecord, err error) {
+func (e *Executor) prunable(ctx context.Context, age time.Duration, keep int, spare map[string]bool) (old []runRecord, err error) {
 	var all []runRecord
 	limit := e.now().Add(-age)
 	err = e.view(ctx, func(tx Tx) error {
@@ -78,7 +79,7 @@ func (e *Executor) prunable(ctx context.Context, age time.Duration, keep int) (o
 		end = all[i].Finished
 	}
 	for i, rec := range all {
-		if (age > 0 && rec.Finished.Before(limit)) || (keep > 0 && len(all)-i > keep) {
+		if !spare[rec.Plan] && (age > 0 && rec.Finished.Before(limit) || keep > 0 && len(all)-i > keep) {
 			old = append(old, rec)
 		}
 	}

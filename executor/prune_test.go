@@ -40,7 +40,7 @@ func TestPruneByCountKeepsTheNewestAndWhatIsUnderWay(t *testing.T) {
 		req.IdempotencyKey = strings.Repeat("k", i+1)
 		last = l.wait(l.submit(req))
 	}
-	gone, err := l.Prune(t.Context(), 0, 2)
+	gone, err := l.Prune(t.Context(), 0, 2, nil)
 	if err != nil || gone.Runs != 4 || gone.Settings != 0 {
 		t.Fatalf("%+v %v", gone, err)
 	}
@@ -83,7 +83,7 @@ func TestPruneByAgeTakesSettingsAndArtifactsAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = f.Close()
-	if gone, err := l.Prune(t.Context(), time.Hour, 0); err != nil || gone.Runs != 0 || gone.Artifacts != 3 {
+	if gone, err := l.Prune(t.Context(), time.Hour, 0, nil); err != nil || gone.Runs != 0 || gone.Artifacts != 3 {
 		t.Errorf("%+v %v", gone, err)
 	}
 	if files := l.files(); len(files) != 1 || filepath.Base(files[0]) != sum {
@@ -93,7 +93,7 @@ func TestPruneByAgeTakesSettingsAndArtifactsAlong(t *testing.T) {
 	if unacked() == 0 {
 		t.Fatal("the test needs acknowledgements under way")
 	}
-	if gone, err := l.Prune(t.Context(), time.Millisecond, 0); err != nil || gone.Runs != 1 || gone.Settings != 0 {
+	if gone, err := l.Prune(t.Context(), time.Millisecond, 0, nil); err != nil || gone.Runs != 1 || gone.Settings != 0 {
 		t.Errorf("settings that an acknowledgement needs are gone: %+v %v", gone, err)
 	}
 	for table, n := range l.tables() {

@@ -160,6 +160,9 @@ func (w *walking) lease(chosen map[string][]*inventory.Host, patience time.Durat
 	if id != "" {
 		return w.save(func(r *record) { r.Hosts, r.Lease = names, id }, record.index)
 	}
+	if w.ctx.Err() != nil { // it was ended before it had hosts: it takes none
+		return context.Cause(w.ctx)
+	}
 	length := w.plan.LeaseFor
 	if length == 0 {
 		length = max(w.plan.Timeout, 4*time.Hour)

@@ -372,6 +372,15 @@ func (e *Engine) walkPlans(tx executor.Tx, p executor.Principal, name string, ol
 	return e.walkPlaces(tx, p, table, []string{prefix}, oldest, place, fn)
 }
 
+// Open gives the ids of the test plans that are not done: a restart walks them again, and needs their runs on record.
+func (e *Engine) Open(ctx context.Context) (ids map[string]bool, err error) {
+	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
+		ids = map[string]bool{}
+		return tx.Range(tableOpen, "", false, func(id string, _ []byte) bool { ids[id] = true; return true })
+	})
+	return ids, err
+}
+
 // Idle reports whether no test plan is on its way in this process.
 func (e *Engine) Idle() bool {
 	e.mu.Lock()
@@ -491,6 +500,9 @@ func (e *Engine) Resume(ctx context.Context, p executor.Principal, id string) (*
 			}
 			for _, runID := range c.Runs {
 				run, err := e.cfg.Executor.Run(ctx, r.Principal, string(runID))
+				if errors.Is(err, executor.ErrNotFound) {
+					return nil, fmt.Errorf("test plan %s cannot be resumed: the runs of step %s are not on record any more (run the plan anew): %w", r.ID, step.Name, executor.ErrConflict)
+				}
 				if err != nil {
 					return nil, err
 				}

@@ -97,16 +97,13 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 			}
 			return final
 		}
-		var again []*inventory.Host
+		again := x.again(ctx, c, run, attempt)
 		for _, r := range run.Hosts {
-			retry := attempt <= x.s.Retry.Limit && slices.Contains(x.s.Retry.On, r.Verdict) && ctx.Err() == nil
-			if !retry {
+			if slices.ContainsFunc(again, func(h *inventory.Host) bool { return h.Name == r.Host }) {
+				x.result(c.key, r, run.ID, false)
+			} else {
 				settle(r, run.ID)
-				continue
 			}
-			x.result(c.key, r, run.ID, false)
-			h, _ := x.w.inv.Host(r.Host)
-			again = append(again, h)
 		}
 		if len(again) == 0 {
 			return final
@@ -114,6 +111,27 @@ func (x *stepWalk) attempts(ctx context.Context, c cell, hosts []*inventory.Host
 		hosts = again
 		x.pause(ctx, x.s.Retry.delay(attempt)-x.w.e.cfg.Executor.Since(run.Finished))
 	}
+}
+
+// again gives the hosts for the attempt after this one. When the step is to end there is none, but for one that was begun
+// before a restart.
+func (x *stepWalk) again(ctx context.Context, c cell, run *executor.Run, attempt int) (hosts []*inventory.Host) {
+	for _, r := range run.Hosts {
+		if h, ok := x.w.inv.Host(r.Host); ok && attempt <= x.s.Retry.Limit && slices.Contains(x.s.Retry.On, r.Verdict) {
+			hosts = append(hosts, h)
+		}
+	}
+	if ctx.Err() == nil || len(hosts) == 0 {
+		return hosts
+	}
+	req, err := x.request(c, hosts, attempt+1)
+	if err != nil {
+		return nil
+	}
+	if known, err := x.w.e.cfg.Executor.Begun(context.Background(), x.w.r.Principal, req); err != nil || known == "" {
+		return nil
+	}
+	return hosts
 }
 
 // notRun is the result of a host whose run could not be submitted.

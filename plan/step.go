@@ -28,6 +28,8 @@ type stepWalk struct {
 	order   []string                                  // cells in their order
 	did     map[string]did                            // by cell NUL host, how it came to its result
 	outputs any                                       // of a nested plan
+	begun   bool                                      // in an earlier process
+	ended   time.Time                                 // in an earlier process
 	fast    bool                                      // a cell did not pass, and the others were cancelled for it (fail_fast)
 	hosts   map[string]*hostWalk
 }
@@ -49,10 +51,15 @@ func newStepWalk(w *walking, s *Step, index int) *stepWalk {
 	return x
 }
 
-// recall takes over what an earlier process stored of the step: when it began and
-// its runs. Verdicts are worked out anew, from the same runs.
+// recall takes over what an earlier process stored of the step: when it began, its runs, and when it ended.
+// Verdicts are worked out anew, from the same runs.
 func (x *stepWalk) recall(before StepState) {
-	x.state.Started = before.Started
+	if x.begun = !before.Started.IsZero(); x.begun {
+		x.state.State, x.state.Started = executor.Running, before.Started
+	}
+	if before.State == executor.Done {
+		x.ended, x.state.Reason = before.Finished, before.Reason
+	}
 	for _, c := range before.Cells {
 		x.order = append(x.order, c.Cell)
 		x.state.Cells = append(x.state.Cells, CellState{Cell: c.Cell, Runs: c.Runs, Hosts: map[string]executor.Verdict{}, Plan: c.Plan})
@@ -69,13 +76,32 @@ func (x *stepWalk) walk(ctx context.Context) {
 	if !x.await(ctx, nil) {
 		return
 	}
-	if run, why := x.decide(ctx, nil); !run {
+	ctx, done, why := x.enter(ctx, nil)
+	if ctx == nil {
 		x.end(executor.Skipped, why)
 		return
 	}
-	ctx, done := x.w.late(ctx)
 	defer done()
 	x.perform(ctx, hosts)
+}
+
+// enter decides whether the step runs, and gives the context for that, or nil and why not. What an earlier process decided
+// stays so: a step that had begun before the plan was to end meets its runs again, and ends them.
+func (x *stepWalk) enter(ctx context.Context, h *inventory.Host) (of context.Context, done func(), why string) {
+	if !x.ended.IsZero() && !x.begun {
+		return nil, nil, x.state.Reason
+	}
+	run, why := x.decide(ctx, h)
+	if !run && x.begun && ctx.Err() != nil {
+		if began, _ := x.decide(context.Background(), h); began {
+			return ctx, func() {}, ""
+		}
+	}
+	if !run {
+		return nil, nil, why
+	}
+	of, done = x.w.late(ctx)
+	return of, done, ""
 }
 
 func (w *walking) bound(role string) []*inventory.Host {
@@ -207,21 +233,21 @@ func (x *stepWalk) walkPerHost(ctx context.Context, hosts []*inventory.Host) {
 			if !x.await(ctx, h) {
 				return
 			}
-			run, why := x.decide(ctx, h)
+			ctx, done, why := x.enter(ctx, h)
 			mu.Lock()
-			ran = ran || run
-			if !run {
+			if ctx != nil {
+				ran = true
+			} else {
 				skipped = why
 			}
 			mu.Unlock()
-			if !run {
+			if ctx == nil {
 				x.absent([]*inventory.Host{h}, "skipped: "+why)
 				x.passOver(h.Name, why)
 				return
 			}
-			x.begin()
-			ctx, done := x.w.late(ctx)
 			defer done()
+			x.begin()
 			x.runCells(ctx, []*inventory.Host{h})
 		})
 	}
@@ -458,7 +484,10 @@ func (x *stepWalk) end(v executor.Verdict, reason string) {
 		x.mu.Unlock()
 		return
 	}
-	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, x.w.e.cfg.Executor.Now()
+	x.state.State, x.state.Verdict, x.state.Reason, x.state.Finished = executor.Done, v, reason, x.ended
+	if x.ended.IsZero() {
+		x.state.Finished = x.w.e.cfg.Executor.Now()
+	}
 	x.mu.Unlock()
 	x.absent(x.w.bound(x.s.On), strings.TrimSuffix(spoken(v)+": "+reason, ": "))
 	x.store()
@@ -481,10 +510,14 @@ func (x *stepWalk) outcome() (executor.Verdict, string) {
 	return x.state.Verdict, x.state.Reason
 }
 
-// store writes the step's state.
+// store writes the step's state. That of one that had ended stays, until it is worked out anew.
 func (x *stepWalk) store() {
 	x.mu.Lock()
 	state := x.state
+	if state.State != executor.Done && !x.ended.IsZero() {
+		x.mu.Unlock()
+		return
+	}
 	state.Cells = slices.Clone(x.state.Cells)
 	for i := range state.Cells {
 		hosts := make(map[string]executor.Verdict, len(state.Cells[i].Hosts))

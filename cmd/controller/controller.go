@@ -351,7 +351,11 @@ func (c *Controller) retainRuns(ctx context.Context) {
 	if c.cfg.KeepRuns == 0 && c.cfg.KeepRunCount == 0 {
 		return
 	}
-	gone, err := c.exec.Prune(ctx, c.cfg.KeepRuns, c.cfg.KeepRunCount)
+	var gone executor.Pruned
+	open, err := c.plans.Open(ctx)
+	if err == nil {
+		gone, err = c.exec.Prune(ctx, c.cfg.KeepRuns, c.cfg.KeepRunCount, open)
+	}
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("runs: old ones could not be dropped", "error", err)
 	}
