@@ -108,7 +108,7 @@ func (c *census) full(t *tenant) string {
 		for _, name := range l.concerns(t) {
 			runs := c.runs[fmt.Sprint(i, " ", name)]
 			if len(runs) >= l.MaxRuns && !slices.Contains(runs, t.run) {
-				return fmt.Sprintf("%s %s has %d under way already, the policy allows no more at a time", l.kind(), name, len(runs))
+				return fmt.Sprintf("%s %s has as many runs under way as the policy allows (%d)", l.kind(), name, l.MaxRuns) // not how many: they may be hidden
 			}
 		}
 	}

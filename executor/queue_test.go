@@ -184,7 +184,7 @@ func TestLimits(t *testing.T) {
 	begin("bo", "o1")
 	eventually(t, "o1 is in use", func() bool { h, _ := l.Host(t.Context(), me, "o1"); return len(h.Runs) == 1 })
 	begin("bo", "o[1-2]") // over the limit of its user: waits on both
-	if all := l.queued(2); !strings.Contains(all[0].Why, "user bo has 1 under way already") {
+	if all := l.queued(2); !strings.Contains(all[0].Why, "user bo has as many runs under way as the policy allows (1)") {
 		t.Errorf("%+v", all)
 	}
 	begin("ana", "o2") // nobody is in its way
@@ -198,7 +198,7 @@ func TestLimits(t *testing.T) {
 	for _, w := range l.queued(4) {
 		why += w.Host + ": " + w.Why + "\n"
 	}
-	if !strings.Contains(why, "o2: host o2 has 1 under way") || !strings.Contains(why, "h2: group duts has 1 under way") {
+	if !strings.Contains(why, "o2: host o2 has as many runs under way") || !strings.Contains(why, "h2: group duts has as many runs under way") {
 		t.Error(why)
 	}
 	l.policy.Store(nil)
