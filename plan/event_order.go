@@ -61,8 +61,8 @@ func (o *ordering) tell(which, now int) {
 	o.ordered = append(o.ordered, e.Event)
 }
 
-// first finds what comes before the begin of a step: that of its plan, and all that is told of the steps it waited
-// for; and before a plan: the begin of the step that it is.
+// first finds what comes before the begin of a step, or before the end of one that never began: the begin of its plan, and
+// all that is told of the steps it waited for; and before a plan: the begin of the step that it is.
 func (o *ordering) first(e Event) (first []int) {
 	switch {
 	case e.Type == "plan":
@@ -71,7 +71,7 @@ func (o *ordering) first(e Event) (first []int) {
 				first = append(first, i)
 			}
 		}
-	case e.begins():
+	case e.begins() || e.passedOver():
 		within := withinOf(e.Step)
 		for _, i := range o.of[trimSlash(within)] {
 			if o.all[i].Type == "plan" {
@@ -81,12 +81,22 @@ func (o *ordering) first(e Event) (first []int) {
 		for _, name := range e.Now.After {
 			first = append(first, o.of[within+name]...)
 		}
+		for i := range o.all {
+			if other := &o.all[i]; e.passedOver() && e.Now.Part != "" && other.Type == "step" && other.Now.Part == "" && withinOf(other.Step) == within {
+				first = append(first, i)
+			}
+		}
 	}
 	return first
 }
 
 // begins reports whether the event is a step that is not over.
 func (e Event) begins() bool { return e.Type == "step" && e.State != executor.Done }
+
+// passedOver reports whether the event is the end of a step that never began.
+func (e Event) passedOver() bool {
+	return e.Type == "step" && e.State == executor.Done && e.Now.Started.IsZero()
+}
 
 // withinOf names the steps around one, with the slash: "outer/" of "outer/inner".
 func withinOf(step string) string { return step[:strings.LastIndexByte(step, '/')+1] }
@@ -122,7 +132,43 @@ func places(news, output []Event) []placed {
 			all = append(all, placed{Event: e, before: out.first, at: began[e.Step]})
 		}
 	}
+	placePassedOver(all)
 	return all
+}
+
+// placePassedOver puts steps that never began, and said nothing, behind the ends of those for which they did not: of those
+// that they waited for, and for on_failure and finally of all steps.
+func placePassedOver(all []placed) {
+	ends := map[string]*placed{}
+	for i := range all {
+		if all[i].Type == "step" && all[i].State == executor.Done {
+			ends[all[i].Step] = &all[i]
+		}
+	}
+	settled := map[*placed]bool{}
+	var settle func(e *placed) int
+	settle = func(e *placed) int {
+		if e.passedOver() && !settled[e] {
+			settled[e] = true
+			for _, name := range e.Now.After {
+				if dep := ends[withinOf(e.Step)+name]; dep != nil {
+					e.before = max(e.before, settle(dep))
+				}
+			}
+		}
+		return e.before
+	}
+	last := map[string]int{} // by plan, where the last of its steps ended
+	for step, e := range ends {
+		if before := settle(e); e.Now.Part == "" {
+			last[withinOf(step)] = max(last[withinOf(step)], before)
+		}
+	}
+	for step, e := range ends {
+		if e.passedOver() && e.Now.Part != "" {
+			e.before = max(e.before, last[withinOf(step)])
+		}
+	}
 }
 
 // span is where the output of a step, and of those in it, begins and ends.

@@ -19,6 +19,9 @@ func TestInOrder(t *testing.T) {
 	end := func(step string, from, to int) Event {
 		return Event{Type: "step", Step: step, State: executor.Done, Now: &StepState{Started: clock(from), Finished: clock(to)}}
 	}
+	skip := func(step, part string, at int, after ...string) Event {
+		return Event{Type: "step", Step: step, State: executor.Done, Now: &StepState{Finished: clock(at), Part: part, After: after}}
+	}
 	plan := func(step string, at int) Event {
 		return Event{Type: "plan", Step: step, Plan: &Brief{Created: clock(at)}}
 	}
@@ -40,6 +43,9 @@ func TestInOrder(t *testing.T) {
 		"steps that wait":             {[]Event{plan("", 9), {Type: "step", Step: "a", State: executor.Queued, Now: &StepState{}}}, nil, "plan() +a"},
 		"of two, as they came":        {[]Event{begin("c", 0, "a", "b"), begin("a", 4), begin("b", 3), end("a", 4, 6), end("b", 3, 5)}, nil, "+b +a -b -a +c"},
 		"a plan within, and its own":  {[]Event{plan("", 0), begin("o", 1), plan("o", 2), begin("o/b", 3, "a"), begin("o/a", 3), end("o/a", 3, 3), end("o", 1, 9)}, []string{"x", "o/a"}, "plan() x: +o plan(o) +o/a o/a: -o/a +o/b -o"},
+		"skipped for what failed":     {[]Event{skip("c", "", 6, "b"), skip("d", "", 5, "c"), begin("b", 1), end("b", 1, 5)}, []string{"b", "b"}, "+b b: b: -b -c -d"},
+		"nothing had failed":          {[]Event{skip("f", "on_failure", 5), begin("b", 1), end("b", 1, 5), {Type: "step", Step: "z", State: executor.Running, Now: &StepState{Started: clock(6), Part: "finally"}}}, []string{"b", "z"}, "+b b: -b -f +z z:"},
+		"skipped at once":             {[]Event{skip("s", "", 1), begin("b", 1), end("b", 1, 5)}, []string{"b"}, "-s +b b: -b"},
 		"a namesake in another plan":  {[]Event{begin("o/b", 1, "a"), begin("a", 2), end("a", 2, 3)}, nil, "+o/b +a -a"},
 		"names that begin alike":      {[]Event{begin("o", 1), end("o", 1, 2)}, []string{"other", "o/a"}, "other: +o o/a: -o"},
 		"a cell while others go on":   {[]Event{begin("a", 1), one("case", "a"), cellEnd("a")}, nil, "+a case(a) -cell(a)"},

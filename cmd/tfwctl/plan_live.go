@@ -15,12 +15,13 @@ type planLines struct {
 	a       *app
 	live    *liveSink
 	begun   map[string]bool
+	ended   map[string]bool // steps and cells: a controller that comes back tells of all of them again
 	started map[string]bool // plans, by the step that they are
 	hosts   map[string]map[string]bool
 }
 
 func newPlanLines(a *app) *planLines {
-	return &planLines{a: a, live: a.newLive(true, false), begun: map[string]bool{}, started: map[string]bool{}, hosts: map[string]map[string]bool{}}
+	return &planLines{a: a, live: a.newLive(true, false), begun: map[string]bool{}, ended: map[string]bool{}, started: map[string]bool{}, hosts: map[string]map[string]bool{}}
 }
 
 func (v *planLines) event(e api.TestplanEvent) error {
@@ -36,7 +37,7 @@ func (v *planLines) event(e api.TestplanEvent) error {
 			v.say("waits for hosts: %s", safeLine(e.Plan.Waiting))
 		}
 	case "cell":
-		if e.State == executor.Done && e.Cell != "" {
+		if e.State == executor.Done && e.Cell != "" && v.ends(labelOf(e)) {
 			v.end(labelOf(e))
 			v.say("step %s: %s", labelOf(e), v.painted(e.Verdict))
 		}
@@ -73,10 +74,17 @@ func (v *planLines) step(e api.TestplanEvent) {
 		v.begun[e.Step] = true
 		v.say("%s", line)
 	}
-	if e.State == executor.Done {
+	if e.State == executor.Done && v.ends(e.Step) {
 		v.end(e.Step)
 		v.say("%s", endedLine(e, v.painted(e.Verdict)))
 	}
+}
+
+// ends reports whether the end of a step or cell is news.
+func (v *planLines) ends(label string) bool {
+	known := v.ended[label]
+	v.ended[label] = true
+	return !known
 }
 
 // begunLine reads "step build: running build_server.build on build01"; "" for a step that never began.

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"tfw/api"
 	"tfw/executor"
 	testplan "tfw/plan"
 )
@@ -98,5 +101,29 @@ func TestHelpIsComplete(t *testing.T) {
 		if strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: the summary ends with a dot", c.CommandPath())
 		}
+	}
+}
+
+// A controller that comes back tells how all things stand: what was said already is not said again.
+func TestEndsAreSaidOnce(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "err"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	v := newPlanLines(&app{out: f, err: f, env: func(string) string { return "" }})
+	for range 2 {
+		for _, e := range []testplan.Event{
+			{Type: "cell", Step: "a", Cell: "x=1", State: executor.Done, Verdict: executor.Passed},
+			{Type: "step", Step: "a", State: executor.Done, Verdict: executor.Passed, Now: &testplan.StepState{}},
+		} {
+			if err := v.event(api.TestplanEvent{Event: e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	said, err := os.ReadFile(f.Name())
+	if want := "step a[x=1]: passed\nstep a: passed\n"; err != nil || string(said) != want {
+		t.Errorf("%q, want %q: %v", said, want, err)
 	}
 }
