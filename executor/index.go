@@ -127,6 +127,9 @@ func (e *Executor) indexRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if from == "0" && next != "" {
+			e.log.Info("the runs of an earlier tfw are brought into the index: this is done once and may take seconds")
+		}
 	}
 	return nil
 }

@@ -22,9 +22,12 @@ type placed struct {
 func inOrder(news, output []Event) []Event {
 	all := places(news, output)
 	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(cmp.Compare(a.before, b.before), a.at.Compare(b.at)) })
-	o := ordering{all: all, of: map[string][]int{}, ordered: make([]Event, 0, len(news)+len(output))}
+	o := ordering{all: all, of: map[string][]int{}, in: map[string][]int{}, ordered: make([]Event, 0, len(news)+len(output))}
 	for i, e := range all {
 		o.of[e.Step] = append(o.of[e.Step], i)
+		for around := trimSlash(withinOf(e.Step)); around != ""; around = trimSlash(withinOf(around)) {
+			o.in[around] = append(o.in[around], i)
+		}
 	}
 	next := 0
 	for i := 0; i <= len(output); i++ {
@@ -41,6 +44,7 @@ func inOrder(news, output []Event) []Event {
 type ordering struct {
 	all     []placed
 	of      map[string][]int // by step
+	in      map[string][]int // of the steps within a step
 	ordered []Event
 }
 
@@ -62,8 +66,12 @@ func (o *ordering) tell(which, now int) {
 }
 
 // first finds what comes before the begin of a step, or before the end of one that never began: the begin of its plan, and
-// all that is told of the steps it waited for; and before a plan: the begin of the step that it is.
+// all that is told of the steps it waited for; before a plan: the begin of the step that it is; and before that step's end
+// all that is told of those within it.
 func (o *ordering) first(e Event) (first []int) {
+	if e.Type != "plan" && e.State == executor.Done {
+		first = slices.Clone(o.in[e.Step])
+	}
 	switch {
 	case e.Type == "plan":
 		for _, i := range o.of[e.Step] {

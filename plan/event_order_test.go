@@ -43,6 +43,7 @@ func TestInOrder(t *testing.T) {
 		"steps that wait":             {[]Event{plan("", 9), {Type: "step", Step: "a", State: executor.Queued, Now: &StepState{}}}, nil, "plan() +a"},
 		"of two, as they came":        {[]Event{begin("c", 0, "a", "b"), begin("a", 4), begin("b", 3), end("a", 4, 6), end("b", 3, 5)}, nil, "+b +a -b -a +c"},
 		"a plan within, and its own":  {[]Event{plan("", 0), begin("o", 1), plan("o", 2), begin("o/b", 3, "a"), begin("o/a", 3), end("o/a", 3, 3), end("o", 1, 9)}, []string{"x", "o/a"}, "plan() x: +o plan(o) +o/a o/a: -o/a +o/b -o"},
+		"within it a clock was ahead": {[]Event{begin("o", 1), end("o", 1, 4), cellEnd("o"), begin("o/a", 2), end("o/a", 2, 9), begin("o/a/x", 3), end("o/a/x", 3, 9)}, nil, "+o +o/a +o/a/x -o/a/x -o/a -o -cell(o)"},
 		"skipped for what failed":     {[]Event{skip("c", "", 6, "b"), skip("d", "", 5, "c"), begin("b", 1), end("b", 1, 5)}, []string{"b", "b"}, "+b b: b: -b -c -d"},
 		"nothing had failed":          {[]Event{skip("f", "on_failure", 5), begin("b", 1), end("b", 1, 5), {Type: "step", Step: "z", State: executor.Running, Now: &StepState{Started: clock(6), Part: "finally"}}}, []string{"b", "z"}, "+b b: -b -f +z z:"},
 		"skipped at once":             {[]Event{skip("s", "", 1), begin("b", 1), end("b", 1, 5)}, []string{"b"}, "-s +b b: -b"},
