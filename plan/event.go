@@ -65,13 +65,17 @@ type followedRun struct {
 	step, cell string
 	after      uint64
 	bell       <-chan struct{}
-	dirty      bool // there may be more to read
-	last       bool // its cell has ended: nothing is said after what is there
+	dirty      bool            // there may be more to read
+	last       bool            // its cell has ended: nothing is said after what is there
+	passed     map[string]bool // hosts that were told to have
+	looked     time.Time       // when its hosts were looked at last
+	owed       bool            // it rang since
 }
 
 const (
 	followEvery = 100 * time.Millisecond // at most so often the plans are read
 	followBytes = 1 << 20                // of output in one go, about
+	hostsEvery  = 500 * time.Millisecond // at most so often it is looked which hosts of a run have passed
 )
 
 // Follow begins to follow a test plan. Output entries with a Seq up to after are left out; with output false all of them are.
@@ -223,7 +227,7 @@ func (f *Follower) cell(ctx context.Context, within, step string, was, now CellS
 	ended := now.Verdict != ""
 	for _, id := range now.Runs {
 		if f.runs[id] == nil && f.output && was.Verdict == "" && !now.Kept {
-			f.runs[id] = &followedRun{id: id, step: step, cell: now.Cell, after: f.after, dirty: true}
+			f.runs[id] = &followedRun{id: id, step: step, cell: now.Cell, after: f.after, dirty: true, looked: time.Now()}
 		}
 		if r := f.runs[id]; r != nil && ended && !r.last {
 			r.last, r.dirty = true, true
@@ -238,7 +242,7 @@ func (f *Follower) cell(ctx context.Context, within, step string, was, now CellS
 		}
 	}
 	for _, host := range keysOf(now.Hosts) {
-		if now.Hosts[host] != was.Hosts[host] {
+		if v := now.Hosts[host]; v != was.Hosts[host] && !(v == executor.Passed && f.toldPassed(now.Runs, host)) {
 			f.hold(Event{Type: "case", Step: step, Cell: now.Cell, Host: host, Verdict: now.Hosts[host]}, now.Runs)
 		}
 	}
@@ -247,6 +251,36 @@ func (f *Follower) cell(ctx context.Context, within, step string, was, now CellS
 		f.hold(Event{Type: "cell", Step: step, Cell: now.Cell, State: executor.Done, Verdict: now.Verdict}, now.Runs)
 	case was.Runs == nil && was.Hosts == nil && was.Plan == "" && !ended:
 		*events = append(*events, Event{Type: "cell", Step: step, Cell: now.Cell, State: executor.Running})
+	}
+	return nil
+}
+
+// toldPassed reports whether it was told already that the host passed in one of the runs.
+func (f *Follower) toldPassed(runs []executor.RunID, host string) bool {
+	return slices.ContainsFunc(runs, func(id executor.RunID) bool { return f.runs[id] != nil && f.runs[id].passed[host] })
+}
+
+// progress tells which hosts of a run under way have passed. How the others ended is told with their cell: they may be tried again.
+func (f *Follower) progress(ctx context.Context, r *followedRun) error {
+	if r.owed = !r.last && time.Since(r.looked) < hostsEvery; r.owed || r.last {
+		return nil
+	}
+	r.looked = time.Now()
+	run, err := f.e.cfg.Executor.Run(ctx, f.p, string(r.id))
+	if errors.Is(err, executor.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, res := range run.Hosts {
+		if res.Verdict == executor.Passed && !r.passed[res.Host] {
+			if r.passed == nil {
+				r.passed = map[string]bool{}
+			}
+			r.passed[res.Host] = true
+			f.hold(Event{Type: "case", Step: r.step, Cell: r.cell, Host: res.Host, Verdict: res.Verdict}, []executor.RunID{r.id})
+		}
 	}
 	return nil
 }
@@ -280,7 +314,7 @@ func (f *Follower) letGo(events *[]Event) {
 func (f *Follower) readLogs(ctx context.Context, events *[]Event) (more bool, err error) {
 	var due []*followedRun
 	for _, r := range f.runs {
-		if r.dirty || r.bell != nil && rung(r.bell) {
+		if r.dirty || r.bell != nil && rung(r.bell) || r.owed && time.Since(r.looked) >= hostsEvery {
 			due = append(due, r)
 		}
 	}
@@ -297,6 +331,10 @@ func (f *Follower) readLogs(ctx context.Context, events *[]Event) (more bool, er
 		more = more || page.More
 		if r.last && !r.dirty {
 			r.bell = nil // done with it
+		}
+		if failed := f.progress(context.WithoutCancel(ctx), r); failed != nil {
+			err = failed
+			break
 		}
 	}
 	sort.SliceStable(entries, func(a, b int) bool { return entries[a].Seq < entries[b].Seq })
@@ -318,6 +356,7 @@ func (f *Follower) sleep(ctx context.Context) error {
 			add(p.bell)
 		}
 	}
+	owed := false
 	for _, r := range f.runs {
 		if r.dirty {
 			return nil
@@ -325,6 +364,12 @@ func (f *Follower) sleep(ctx context.Context) error {
 		if r.bell != nil {
 			add(r.bell)
 		}
+		owed = owed || r.owed
+	}
+	if owed {
+		soon := time.NewTimer(hostsEvery)
+		defer soon.Stop()
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(soon.C)})
 	}
 	if chosen, _, _ := reflect.Select(cases); chosen == 0 {
 		return ctx.Err()

@@ -96,3 +96,34 @@ func TestFollow(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowTellsWhoPassed: of a step that goes on for a while it is told which hosts are over, once, before the others are.
+func TestFollowTellsWhoPassed(t *testing.T) {
+	l := newLab(t)
+	p := l.submit("name: t\nhosts: {d: 'd1,d2'}\nsteps:\n  a: {uses: work.do, on: d, serial: [1], with: {do: sleep 1200}}\n", nil)
+	f, err := l.Follow(t.Context(), me, p.ID, 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]int{}
+	for over := false; !over; {
+		events, err := f.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			over = over || e.Type == "end"
+			if e.Type != "case" {
+				continue
+			}
+			told[e.Host]++
+			now, err := l.TestPlan(t.Context(), me, p.ID)
+			if err != nil || e.Host == "d1" && now.Steps[0].State != executor.Running {
+				t.Errorf("that d1 passed is told when all is over: %+v %v", now.Steps, err)
+			}
+		}
+	}
+	if len(told) != 2 || told["d1"] != 1 || told["d2"] != 1 {
+		t.Errorf("told so often: %v", told)
+	}
+}

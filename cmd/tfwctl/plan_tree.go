@@ -40,6 +40,7 @@ type treeStep struct {
 	verdict        executor.Verdict
 	started        time.Time
 	hosts, ended   map[string]bool // places, cell NUL host, that were seen, and have ended
+	all            int             // hosts of its role
 	bad            int
 	last           string // line of output, with its host
 	told           bool   // its end was printed
@@ -132,7 +133,7 @@ func (t *planTree) step(e api.TestplanEvent) {
 		s.uses, s.started, s.after = e.Now.Uses, e.Now.Started, e.Now.After
 	}
 	if len(e.Hosts) > 0 {
-		s.on = fold(e.Hosts)
+		s.on, s.all = fold(e.Hosts), len(e.Hosts)
 	}
 	if s.state != executor.Done || s.told {
 		return
@@ -357,8 +358,8 @@ func (t *planTree) running(s *treeStep, names int, now time.Time) string {
 	name := cutTo(s.name, names)
 	line := fmt.Sprintf("  %s %s%s %6s", mark, name, strings.Repeat(" ", max(0, names-text.RuneWidthWithoutEscSequences(name))), short(now.Sub(s.started)))
 	switch {
-	case len(s.hosts) > 1:
-		line += fmt.Sprintf("  %d/%d on %s", len(s.ended), len(s.hosts), s.on)
+	case max(len(s.hosts), s.all) > 1:
+		line += fmt.Sprintf("  %d/%d on %s", len(s.ended), max(len(s.hosts), s.all), s.on)
 	case s.on != "":
 		line += "  " + s.on
 	}
