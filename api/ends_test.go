@@ -89,7 +89,7 @@ func TestWordsOfAPart(t *testing.T) {
 	l := newTeams(t)
 	submit := func(name string, o executor.Options) string {
 		t.Helper()
-		run, err := l.exec.Submit(t.Context(), executor.Principal{Name: name, Role: executor.Admin}, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "red1,blue1", Step: "flash [blue1]",
+		run, err := l.exec.Submit(t.Context(), executor.Principal{Name: name, Role: executor.Admin}, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "red1,blue1", Step: "flash [blue1]", Meeting: "id/meet/peer=blue1",
 			Parameters: json.RawMessage(`{"command":"true"}`), Options: o, RequestID: "bluerequest"})
 		if err != nil || run.RequestID == "" || run.Step == "" {
 			t.Fatal(run, err)
@@ -118,5 +118,48 @@ func TestWordsOfAPart(t *testing.T) {
 	}
 	if _, err := l.exec.Cancel(t.Context(), root, waiting, ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPartOfARunIsOverWithIt: a run is over for its reader when it is on the reader's hosts, whatever goes on elsewhere.
+func TestPartOfARunIsOverWithIt(t *testing.T) {
+	l := newTeams(t)
+	params := json.RawMessage(`{"command":"stay on blue1"}`)
+	made, err := l.exec.Submit(t.Context(), root, executor.Request{Plugin: "linux_system", Method: "run_shell", Target: "red1,blue1", Parameters: params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/v2.1/runs/" + string(made.ID)
+	mine := func(query string) (run executor.Run) {
+		t.Helper()
+		status, answer := l.ask("viewer", "GET", path+query, "")
+		if err := json.Unmarshal([]byte(head(answer)), &run); err != nil || status != 200 {
+			t.Fatal(status, err, answer)
+		}
+		return run
+	}
+	run := mine("?wait=15s")
+	if run.State != executor.Done || run.Verdict != executor.Passed || !run.Finished.Equal(run.Hosts[0].Finished) || run.Finished.IsZero() {
+		t.Errorf("%+v", run)
+	}
+	if _, answer := l.ask("viewer", "GET", path+"/log?format=sse&follow=1", ""); !strings.Contains(answer, "this is red1") || !strings.Contains(answer, `"verdict":"passed"`) {
+		t.Error(answer)
+	}
+	for state, want := range map[string]bool{"done": true, "running": false} {
+		if _, answer := l.ask("viewer", "GET", "/v2.1/runs?state="+state, ""); strings.Contains(answer, string(made.ID)) != want {
+			t.Errorf("%s: %s", state, answer)
+		}
+	}
+	if whole, err := l.exec.Run(t.Context(), root, string(made.ID)); err != nil || whole.State != executor.Running {
+		t.Fatalf("%+v %v", whole, err)
+	}
+	if _, err := l.exec.Cancel(t.Context(), root, string(made.ID), ""); err != nil {
+		t.Fatal(err)
+	}
+	if whole, err := l.exec.Wait(t.Context(), root, string(made.ID)); err != nil || whole.Verdict != executor.Cancelled {
+		t.Fatalf("%+v %v", whole, err)
+	}
+	if after := mine(""); after.Verdict != run.Verdict || !after.Finished.Equal(run.Finished) {
+		t.Errorf("%+v, was %+v", after, run)
 	}
 }

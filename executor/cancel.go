@@ -58,6 +58,9 @@ func (e *Executor) storeCancel(ctx context.Context, p Principal, run *Run, by st
 		case run.partial && !p.Was(rec.owner()):
 			return fmt.Errorf("run %s is %s's: %w (they or an admin can do it)", id, rec.By, ErrForbidden)
 		case rec.State == Done:
+			if run.partial { // how it ended elsewhere is not told
+				rec.Verdict = run.Verdict
+			}
 			return fmt.Errorf("run %s is done (%s): %w", id, rec.Verdict, ErrConflict)
 		case rec.Cancel != "":
 			return nil

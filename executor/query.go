@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tfw/inventory"
 )
@@ -115,26 +116,27 @@ func (e *Executor) reduce(p Principal, run *Run) bool {
 	return len(seen) > 0
 }
 
-// hide takes out what may tell of hosts that are not the reader's: names, counts, how it went there.
+// hide takes out what may tell of hosts that are not the reader's: names, counts, how it went there and until when.
 func (run *Run) hide(seen []HostResult) {
 	run.partial = true
 	run.Target, run.Where, run.Parameters, run.Options, run.Reason, run.Cancel = "", "", json.RawMessage("{}"), nil, "", ""
-	run.RequestID = "" // its client chose it
+	run.RequestID, run.Meeting = "", "" // its client chose the one, the cell of a test plan's matrix is in the other
 	mine := map[string]bool{}
+	worst, last, open := Verdict(""), time.Time{}, false
 	for _, r := range seen {
 		mine[r.Host] = true
+		worst, open = Worst(worst, r.Verdict), open || r.Verdict == ""
+		if r.Finished.After(last) {
+			last = r.Finished
+		}
 	}
 	for _, r := range run.Hosts {
 		if !mine[r.Host] {
 			run.Step = strings.ReplaceAll(run.Step, r.Host, "***") // as in the test plan
 		}
 	}
-	if run.Verdict == "" {
-		return
-	}
-	run.Verdict = ""
-	for _, r := range seen {
-		run.Verdict = Worst(run.Verdict, r.Verdict)
+	if !open { // for the reader it is over, however long others' hosts take
+		run.State, run.Verdict, run.Finished = Done, worst, last
 	}
 }
 
@@ -150,7 +152,7 @@ func (e *Executor) Wait(ctx context.Context, p Principal, id string) (*Run, erro
 		a := e.active[run.ID]
 		e.mu.Unlock()
 		var done chan struct{}
-		if a != nil { // wake once, not for every line of its log
+		if a != nil && !run.partial { // wake once, not for every line of its log
 			done, bell = a.done, nil
 		}
 		select {
