@@ -117,7 +117,7 @@ func (e *Executor) note(a *active, host, text string) {
 	}
 }
 
-// leaseRefusal is a run's refusal for the leases of others. It wraps [ErrLeased].
+// leaseRefusal is the refusal of a run, or of another lease, for the leases of others. It wraps [ErrLeased].
 type leaseRefusal struct {
 	error
 	record string // the same for those who read the record: without purposes

@@ -85,8 +85,11 @@ func (e *Executor) Lease(ctx context.Context, p Principal, req LeaseRequest) (Le
 	e.desk.add(&l)
 	e.desk.settle()
 	if l.State == LeaseWaiting && req.Wait == 0 {
-		err := fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, e.desk.why(&l, e.seesAll(p)))
+		refusal := func(why string) error {
+			return fmt.Errorf("%w: %s (see: tfwctl leases, or queue for it with --wait)", ErrLeased, why)
+		}
 		onRecord := e.desk.why(&l, nil)
+		err := &leaseRefusal{refusal(e.desk.why(&l, e.seesAll(p))), refusal(onRecord).Error()}
 		e.desk.drop(l.ID)
 		e.recordAudit(ctx, p, AuditEntry{Action: "lease", Hosts: l.Hosts, Outcome: "refused", Detail: onRecord})
 		return Lease{}, err

@@ -37,7 +37,7 @@ func (w *walking) bind() error {
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			text := strings.TrimPrefix(err.Error(), executor.ErrLeased.Error()+": ")
+			text := strings.TrimPrefix(executor.OnRecord(err), executor.ErrLeased.Error()+": ")
 			if err := w.save(func(r *record) { r.Waiting = text }); err != nil {
 				return err
 			}

@@ -407,12 +407,15 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 		case err != nil:
 			return err
 		case now.State == executor.Done:
+			if seen, ok := e.reduce(tx, p, now); ok {
+				now = seen
+			}
 			return fmt.Errorf("test plan %s is done (%s): %w", r.ID, spoken(now.Verdict), executor.ErrConflict)
 		case now.Cancel != "":
 			return nil
 		}
 		now.Cancel = by
-		return errors.Join(e.cfg.Executor.Record(tx, p, executor.AuditEntry{Action: "testplan.cancel", Object: r.ID, Hosts: now.hostNames(), Outcome: "asked", Detail: by}), now.save(tx))
+		return errors.Join(e.cfg.Executor.Record(tx, p, executor.AuditEntry{Action: "testplan.cancel", Object: r.ID, Hosts: concerned(tx, now), Outcome: "asked", Detail: by}), now.save(tx))
 	})
 	if err != nil {
 		return nil, err
@@ -421,7 +424,7 @@ func (e *Engine) Cancel(ctx context.Context, p executor.Principal, id, reason st
 	w := e.walks[r.ID]
 	e.mu.Unlock()
 	if w != nil {
-		w.stop(executor.Cancelled, "cancelled by "+by)
+		w.cancelled(by)
 	}
 	return e.TestPlan(ctx, p, r.ID)
 }

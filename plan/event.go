@@ -201,9 +201,9 @@ func (f *Follower) step(ctx context.Context, t *TestPlan, within string, before,
 		begun.State, begun.Verdict, begun.Reason, begun.Finished = executor.Running, "", "", time.Time{}
 		*events = append(*events, f.stepEvent(t, name, begun))
 	}
-	for i, c := range now.Cells {
+	for _, c := range now.Cells {
 		var was CellState
-		if i < len(before.Cells) {
+		if i := slices.IndexFunc(before.Cells, func(b CellState) bool { return b.index == c.index }); i >= 0 { // some come to be seen later
 			was = before.Cells[i]
 		}
 		runs = append(runs, c.Runs...)

@@ -60,6 +60,8 @@ type CellState struct {
 	Hosts   map[string]executor.Verdict `json:"hosts,omitempty"`
 	Plan    string                      `json:"plan,omitempty"` // the nested test plan
 	Kept    bool                        `json:"kept,omitempty"` // it did not run: it is of the test plan that is resumed
+
+	index int // its place among the cells on record
 }
 
 // record is what must survive of a test plan: everything that walking it again
@@ -154,6 +156,9 @@ func load(tx executor.Tx, id string) (record, error) {
 			return false
 		}
 		s.index = len(r.Steps)
+		for i := range s.Cells {
+			s.Cells[i].index = i
+		}
 		r.Steps = append(r.Steps, s)
 		return true
 	})

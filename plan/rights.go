@@ -99,15 +99,19 @@ func (e *Engine) sightWithin(tx executor.Tx, p executor.Principal, s *sight, id 
 	}
 }
 
-// unsay takes out why a plan within it came to nothing before it had hosts: that may name and count hosts, and nobody can
-// tell whose. Who started it is told.
+// unsay takes out what may tell of a plan within it that has no hosts, yet or ever: why it came to nothing, what it was given
+// and why all was cancelled may name and count hosts, and nobody can tell whose. Who started it is told.
 func (r *record) unsay(s sight) {
+	any := false
 	for i := range r.Steps {
 		x := &r.Steps[i]
 		unseen := func(c CellState) bool { _, ok := s.within[c.Plan]; return !ok }
-		if strings.HasPrefix(x.Uses, "plan:") && x.Verdict != executor.Skipped && (len(x.Cells) == 0 || slices.ContainsFunc(x.Cells, unseen)) {
-			x.Reason, x.unsaid = "", true
+		if r.owes(*x) && (len(x.Cells) == 0 || slices.ContainsFunc(x.Cells, unseen)) {
+			x.Reason, x.unsaid, any = "", true, true
 		}
+	}
+	if any {
+		r.Parameters, r.Outputs, r.Reason, r.Cancel = nil, nil, "", ""
 	}
 }
 
@@ -172,8 +176,8 @@ func (x *StepState) hide(s sight, hosts []string) bool {
 	if len(mine) == 0 && len(cells) == 0 {
 		return false
 	}
-	if x.Verdict != "" && len(cells) > 0 && (x.mixed || len(hosts) == 0) {
-		x.Verdict = ""
+	if x.Verdict != "" && len(x.Cells) > 0 && (x.mixed || len(hosts) == 0) {
+		x.Verdict = executor.Skipped // on the reader's hosts, if no cell is left
 		for _, c := range cells {
 			x.Verdict = executor.Worst(x.Verdict, c.Verdict)
 		}
@@ -249,7 +253,8 @@ func (v *veil) rows(all []Row) []Row {
 	return kept
 }
 
-// hideRuns takes out the runs of which the principal sees nothing, where a step has others' hosts too.
+// hideRuns takes out the runs of which the principal sees nothing, where a step has others' hosts too, and cells that have
+// not come to a host of its own: they may never.
 func (e *Engine) hideRuns(ctx context.Context, p executor.Principal, t *TestPlan) (err error) {
 	for i := range t.Steps {
 		if !t.Steps[i].mixed {
@@ -265,6 +270,9 @@ func (e *Engine) hideRuns(ctx context.Context, p executor.Principal, t *TestPlan
 				return not != nil
 			})
 		}
+		t.Steps[i].Cells = slices.DeleteFunc(t.Steps[i].Cells, func(c CellState) bool {
+			return c.Plan == "" && c.Verdict == "" && len(c.Runs)+len(c.Hosts) == 0
+		})
 	}
 	return err
 }

@@ -230,11 +230,11 @@ func (x *stepWalk) note(cell string, id executor.RunID) {
 // follow waits for the run's end. When the step is stopped the run is cancelled,
 // and its end, with the proof, is waited for all the same.
 func (x *stepWalk) follow(ctx context.Context, run *executor.Run) (*executor.Run, error) {
-	ex, p := x.w.e.cfg.Executor, x.w.r.Principal
+	ex, p, whole := x.w.e.cfg.Executor, x.w.r.Principal, executor.Local("tfw") // the engine sees its run to its end on every host, whoever has it by now
 	wait, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(x.w.e.background, stop)()
-	done, err := ex.Wait(wait, p, string(run.ID))
+	done, err := ex.Wait(wait, whole, string(run.ID))
 	if err == nil || x.w.draining() {
 		return done, err
 	}
@@ -245,14 +245,14 @@ func (x *stepWalk) follow(ctx context.Context, run *executor.Run) (*executor.Run
 	if _, err := ex.Cancel(context.Background(), p, string(run.ID), s.reason); err != nil && !errors.Is(err, executor.ErrConflict) {
 		return done, err
 	}
-	done, err = ex.Wait(x.w.e.background, p, string(run.ID))
+	done, err = ex.Wait(x.w.e.background, whole, string(run.ID))
 	if err != nil {
 		return done, err
 	}
 	for i := range done.Hosts {
 		if done.Hosts[i].Verdict == executor.Cancelled {
 			done.Hosts[i].Verdict = s.verdict
-			done.Hosts[i].Reason = strings.TrimPrefix(done.Hosts[i].Reason, "cancelled by "+p.Name+": ")
+			done.Hosts[i].Reason = s.reason + strings.TrimPrefix(done.Hosts[i].Reason, "cancelled by "+p.Name)
 		}
 	}
 	return done, nil

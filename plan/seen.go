@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"tfw/executor"
 )
@@ -102,6 +104,28 @@ func hostsWithin(tx executor.Tx, id string, depth int) []string {
 		}
 	}
 	return hosts
+}
+
+// concerned are the hosts that the record of a test plan's end or cancel names: those within it too, for its words may be
+// of any of them. None, where a plan within it was to run and has no hosts: nobody can tell whose.
+func concerned(tx executor.Tx, r record) []string {
+	for _, step := range r.Steps {
+		var below []string
+		for _, c := range step.Cells {
+			below = append(below, hostsWithin(tx, c.Plan, 1)...)
+		}
+		if len(below) == 0 && r.owes(step) {
+			return nil
+		}
+	}
+	hosts := hostsWithin(tx, r.ID, 0)
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// owes reports whether the step is a plan that runs, or would have run if nobody had cancelled.
+func (r record) owes(step StepState) bool {
+	return strings.HasPrefix(step.Uses, "plan:") && (step.Verdict != executor.Skipped || r.Cancel != "")
 }
 
 // indexed is the key in tableSeen that tells that the test plans of before it came are in it.

@@ -327,7 +327,7 @@ func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
 				x.mu.Lock()
 				x.fast = true
 				x.mu.Unlock()
-				fail(&stopped{executor.Cancelled, "another cell did not pass (fail_fast)"})
+				fail(&stopped{verdict: executor.Cancelled, reason: "another cell did not pass (fail_fast)"})
 			}
 		})
 	}
@@ -344,7 +344,7 @@ func (x *stepWalk) budget(ctx context.Context) (context.Context, func()) {
 	started := x.state.Started
 	x.mu.Unlock()
 	t := time.AfterFunc(x.s.Timeout-x.w.e.cfg.Executor.Since(started), func() {
-		cancel(&stopped{executor.TimedOut, fmt.Sprintf("step %s took longer than %s", x.s.Name, x.s.Timeout)})
+		cancel(&stopped{verdict: executor.TimedOut, reason: fmt.Sprintf("step %s took longer than %s", x.s.Name, x.s.Timeout)})
 	})
 	return ctx, func() { t.Stop(); cancel(nil) }
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type walking struct {
 // stopped is why a test plan ends before its time.
 type stopped struct {
 	verdict executor.Verdict
-	reason  string
+	reason  string // of a step, run or plan within: told to who sees only that one
+	whole   string // of the test plan; "" is reason
 }
 
 func (s *stopped) Error() string { return s.reason }
@@ -57,7 +59,16 @@ func newWalk(e *Engine, r record, p *Plan) *walking {
 // principal is who started the test plan, as the policy bounds it now, after a restart too.
 func (w *walking) principal() executor.Principal { return w.e.cfg.Executor.Bounded(w.r.Principal) }
 
-func (w *walking) stop(v executor.Verdict, reason string) { w.cancel(&stopped{v, reason}) }
+func (w *walking) stop(v executor.Verdict, reason string) {
+	w.cancel(&stopped{verdict: v, reason: reason})
+}
+
+// cancelled ends the test plan for somebody: "ann: board on fire". As with runs, why is told with the whole only: it may
+// be about any of its hosts.
+func (w *walking) cancelled(by string) {
+	who, _, _ := strings.Cut(by, ": ")
+	w.cancel(&stopped{executor.Cancelled, "cancelled by " + who, "cancelled by " + by})
+}
 
 // run walks the graph, then what a failure asks for, then what always runs.
 func (w *walking) run() {
@@ -65,7 +76,7 @@ func (w *walking) run() {
 	stopDrain := context.AfterFunc(w.e.background, func() { w.cancel(errDrain) })
 	defer stopDrain()
 	if w.r.Cancel != "" {
-		w.stop(executor.Cancelled, "cancelled by "+w.r.Cancel)
+		w.cancelled(w.r.Cancel)
 	}
 	if !w.start() {
 		return
@@ -124,11 +135,11 @@ func (w *walking) start() bool {
 	}
 	var s *stopped
 	if errors.As(err, &s) { // while it waited
-		w.end(s.verdict, s.reason)
+		w.end(s.verdict, orElse(s.whole, s.reason))
 		return false
 	}
 	if err != nil {
-		w.end(executor.Errored, err.Error())
+		w.end(executor.Errored, executor.OnRecord(err))
 		return false
 	}
 	return w.save(func(r *record) {
@@ -208,7 +219,7 @@ func (w *walking) finish() {
 	reason := ""
 	var s *stopped
 	if errors.As(context.Cause(w.ctx), &s) {
-		verdict, reason = executor.Worst(verdict, s.verdict), s.reason
+		verdict, reason = executor.Worst(verdict, s.verdict), orElse(s.whole, s.reason)
 	}
 	outputs := map[string]any{}
 	for _, o := range w.plan.outputs {
@@ -249,7 +260,7 @@ func (w *walking) end(v executor.Verdict, reason string) {
 		}
 		r.Cancel = now.Cancel
 		by := executor.Principal{Name: r.By, Token: r.Principal.Token, Source: "testplan " + r.ID, Request: r.Principal.Request}
-		ended := executor.AuditEntry{Action: "testplan.end", Object: r.ID, Hosts: r.hostNames(), Outcome: string(v), Detail: reason}
+		ended := executor.AuditEntry{Action: "testplan.end", Object: r.ID, Hosts: concerned(tx, now), Outcome: string(v), Detail: reason}
 		return errors.Join(w.e.cfg.Executor.Record(tx, by, ended), r.save(tx))
 	})
 	if err == nil {
