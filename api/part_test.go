@@ -63,6 +63,9 @@ func TestPartOfATestplan(t *testing.T) {
 			}
 		}
 	}
+	if _, answer := l.ask("viewer", "GET", path+"/history", ""); !strings.Contains(answer, `"name":"nightly of ***"`) || !strings.Contains(answer, `"id":"`+whole.ID+`"`) {
+		t.Errorf("the history is empty: %s", answer)
+	}
 	l.partSteps(path)
 	l.partRows(path, &whole)
 }

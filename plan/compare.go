@@ -126,8 +126,8 @@ func (e *Engine) previous(ctx context.Context, p executor.Principal, t *TestPlan
 		if err != nil {
 			return err
 		}
-		return e.newest(tx, p, t.Name, placeOf(this.Seq), func(_ string, r record) bool {
-			if r.ID != t.ID && r.State == executor.Done && !r.Started.IsZero() && !r.Finished.After(t.Created) {
+		return e.newest(tx, p, this.Name, placeOf(this.Seq), func(_ string, r record) bool {
+			if r.ID != t.ID && r.Name == t.Name && r.State == executor.Done && !r.Started.IsZero() && !r.Finished.After(t.Created) {
 				id = r.ID
 			}
 			return id == ""

@@ -76,7 +76,7 @@ func (e *Engine) HistoryOf(ctx context.Context, p executor.Principal, id string,
 	if last == 0 {
 		last = 30
 	}
-	plans, err := e.ended(ctx, p, t.Name, min(max(last, 1), maxHistory))
+	plans, err := e.ended(ctx, p, t, min(max(last, 1), maxHistory))
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +96,17 @@ func (e *Engine) HistoryOf(ctx context.Context, p executor.Principal, id string,
 	return h, nil
 }
 
-// ended lists test plans of a name that are done, newest first.
-func (e *Engine) ended(ctx context.Context, p executor.Principal, name string, limit int) (all []Brief, err error) {
+// ended lists test plans of the name of this one that are done, newest first. They are found by the whole name and told
+// only where it is the same to the reader.
+func (e *Engine) ended(ctx context.Context, p executor.Principal, t *TestPlan, limit int) (all []Brief, err error) {
 	err = e.cfg.Store.View(ctx, func(tx executor.Tx) error {
 		all = nil
-		return e.newest(tx, p, name, "", func(_ string, r record) bool {
-			if r.State == executor.Done {
+		this, err := load(tx, t.ID)
+		if err != nil {
+			return err
+		}
+		return e.newest(tx, p, this.Name, "", func(_ string, r record) bool {
+			if r.State == executor.Done && r.Name == t.Name {
 				all = append(all, r.Brief())
 			}
 			return len(all) < limit
