@@ -130,11 +130,13 @@ func (run *Run) hide(seen []HostResult) {
 			last = r.Finished
 		}
 	}
+	var others []string
 	for _, r := range run.Hosts {
 		if !mine[r.Host] {
-			run.Step = strings.ReplaceAll(run.Step, r.Host, "***") // as in the test plan
+			others = append(others, r.Host)
 		}
 	}
+	run.Step = HideNames(run.Step, others) // as in the test plan
 	if !open { // for the reader it is over, however long others' hosts take
 		run.State, run.Verdict, run.Finished = Done, worst, last
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"tfw/executor"
 )
@@ -223,15 +222,12 @@ func (v *veil) only(hosts []string) (mine []string) {
 
 // tells reports whether a text names a hidden host.
 func (v *veil) tells(text string) bool {
-	return slices.ContainsFunc(v.hidden, func(name string) bool { return strings.Contains(text, name) })
+	return executor.Names(text, v.hidden)
 }
 
 // word leaves hidden hosts out of what the plan calls something: a cell "peer=dut7".
 func (v *veil) word(text string) string {
-	for _, name := range v.hidden {
-		text = strings.ReplaceAll(text, name, "***")
-	}
-	return text
+	return executor.HideNames(text, v.hidden)
 }
 
 // rows leaves those on the reader's hosts.
