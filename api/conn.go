@@ -54,8 +54,17 @@ type conn struct {
 	peer   *executor.Principal // over a unix socket, the process's own user or root
 	user   *executor.Identity  // over a unix socket, another user
 	linger atomic.Bool         // the client may still be sending: let it read our answer
+	spoke  atomic.Bool         // the client has sent something
 	closed sync.Once
 	forget func() // called by Close
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.spoke.Store(true)
+	}
+	return n, err
 }
 
 func newConn(c net.Conn) *conn {

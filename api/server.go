@@ -209,18 +209,35 @@ func (s *Server) Serve(ln net.Listener) error {
 // returns when no connection is left; when ctx ends first, with its error, after cutting off what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
+	over := make(chan struct{})
+	var spare sync.WaitGroup
+	spare.Go(func() { s.cutSpare(over) })
 	err := s.http.ShutdownWithContext(ctx)
+	close(over)
+	spare.Wait()
 	s.cancel()
 	if err != nil {
-		s.cut()
+		s.cut(func(*conn) bool { return true })
 	}
 	return err
 }
 
-// cut closes every connection that is left.
-func (s *Server) cut() {
+// spareFor is how long after the listeners are closed a connection is given that has not asked for anything yet: browsers
+// and pools of clients hold some in reserve, and fasthttp would wait five seconds for each.
+const spareFor = 500 * time.Millisecond
+
+func (s *Server) cutSpare(over <-chan struct{}) {
+	select {
+	case <-over:
+	case <-time.After(spareFor):
+		s.cut(func(c *conn) bool { return !c.spoke.Load() })
+	}
+}
+
+// cut closes those of the connections that are left.
+func (s *Server) cut(which func(*conn) bool) {
 	s.mu.Lock()
-	left := slices.Collect(maps.Keys(s.conns))
+	left := slices.DeleteFunc(slices.Collect(maps.Keys(s.conns)), func(c *conn) bool { return !which(c) })
 	s.mu.Unlock()
 	for _, c := range left {
 		c.linger.Store(false)

@@ -368,6 +368,39 @@ func TestShutdownEndsFollowers(t *testing.T) {
 	}
 }
 
+// A connection that a client holds in reserve, and has sent nothing on, does not hold the end up.
+func TestShutdownDoesNotWaitForSpareConnections(t *testing.T) {
+	f := newFake(t)
+	s, err := New(Config{Executor: f, Plugins: f.reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for open := 0; open == 0; time.Sleep(time.Millisecond) { // accepted
+		s.mu.Lock()
+		open = len(s.conns)
+		s.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // fasthttp's own patience is five
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 // What does not end in time is cut off.
 func TestShutdownCutsWhatIsLeft(t *testing.T) {
 	f := newFake(t)
