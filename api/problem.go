@@ -109,6 +109,7 @@ var errorTable = []struct {
 	{executor.ErrDiskFull, "disk_full", http.StatusInsufficientStorage},
 	{ErrTooLarge, "too_large", http.StatusRequestEntityTooLarge},
 	{ErrTooMany, "too_many_requests", http.StatusTooManyRequests},
+	{executor.ErrTooMany, "too_many", http.StatusTooManyRequests},
 	{plugins.ErrUnknown, "unknown_method", http.StatusBadRequest},
 	{executor.ErrBadRequest, "bad_request", http.StatusBadRequest},
 	{executor.ErrNotFound, "not_found", http.StatusNotFound},

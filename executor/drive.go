@@ -17,6 +17,7 @@ func (e *Executor) begin(a *active) error {
 		return fmt.Errorf("run %s stays queued: %w (the next tfwd takes it up)", a.run.ID, ErrDraining)
 	}
 	e.active[a.run.ID] = a
+	e.unended.add(a, 1)
 	slot := e.slots.join(a) // in the order of the calls
 	e.work.Go(func() { e.drive(a, slot) })
 	return nil
@@ -28,6 +29,7 @@ func (e *Executor) drive(a *active, slot *turn) {
 	defer func() {
 		e.mu.Lock()
 		delete(e.active, a.run.ID)
+		e.unended.add(a, -1)
 		e.mu.Unlock()
 		a.cancel(nil)
 	}()
@@ -46,7 +48,8 @@ func (e *Executor) drive(a *active, slot *turn) {
 	}
 }
 
-// queue waits for a slot. A run that was cancelled in the queue goes on, to end every host with a result.
+// queue waits for a slot. A run that was cancelled in the queue goes on without one, to end every host with a result:
+// nothing of it is on a host. What an earlier process began is to be ended there, and is first in line.
 func (e *Executor) queue(a *active, slot *turn) bool {
 	select {
 	case <-slot.come:
@@ -59,6 +62,9 @@ func (e *Executor) queue(a *active, slot *turn) bool {
 	case <-a.ctx.Done():
 		if errors.Is(context.Cause(a.ctx), errDrain) {
 			return false
+		}
+		if !slot.begun {
+			return true
 		}
 		select {
 		case <-slot.come:

@@ -51,6 +51,8 @@ type Executor struct {
 	noting   sync.Map // ids of tokens whose use is just being noted
 	mu       sync.Mutex
 	active   map[RunID]*active
+	unended  unended // what users have among them
+	most     pile    // of it, of one user
 	draining bool
 	told     map[string]time.Time // acknowledgements passed on, until they are forgotten
 	meetings map[string]unacked   // settings key -> the last command that ended there, until strays were looked for
@@ -80,7 +82,7 @@ func New(cfg Config) (*Executor, error) {
 		log:    cfg.Log,
 		clock:  newClock(cfg.Clock),
 		slots:  slots{all: cfg.MaxRuns},
-		active: map[RunID]*active{},
+		active: map[RunID]*active{}, unended: unended{}, most: mostUnended,
 	}
 	e.desk = newDesk(e.clock)
 	e.desk.limits = func() []Limit {

@@ -96,7 +96,8 @@ func TestNamesOfThePolicyAreTaken(t *testing.T) {
 		{Role: executor.Operator, Cert: []string{"CN=mine"}, Groups: []string{"red"}},
 	}})
 	rita := executor.Principal{Name: "rita", Role: executor.Admin, Groups: []string{"red"}}
-	for name, taken := range map[string]bool{"robot": true, "builder": true, "ci": true, "email:ann@lab": true, "bob@lab": true, "mine": false, "fresh": false} {
+	for name, taken := range map[string]bool{"robot": true, "builder": true, "ci": true, "email:ann@lab": true, "bob@lab": true, "mine": false, "fresh": false,
+		"Robot": true, "root": true, "tfwd": true, "fresh ": true, "fre\u200bsh": true, "fre\u009bsh": true, "fre\xffsh": true, "a fresh Öner": false} {
 		_, _, err := l.CreateToken(t.Context(), rita, executor.Token{Name: name, Role: executor.Viewer, Groups: []string{"red"}})
 		if taken != errors.Is(err, executor.ErrBadRequest) || !taken && err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -71,8 +71,8 @@ func (e *Executor) runsWaiting(p Principal) []Waiting {
 	var all []Waiting
 	for _, a := range e.slots.waiting() {
 		if p.Groups == nil || len(e.seen(p, a.names())) > 0 {
-			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Position: len(all) + 1, Since: a.run.Created, Why: fmt.Sprintf("%d runs are under way, no more may be at a time (max_runs)", e.slots.all)}
-			w.describe(a, e.seesAll(p))
+			w := Waiting{Run: a.run.ID, By: a.run.By, Priority: a.options().Priority, Position: len(all) + 1, Since: a.run.Created, Why: a.why}
+			w.describe(a.active, e.seesAll(p))
 			all = append(all, w)
 		}
 	}

@@ -302,3 +302,81 @@ func TestSlotsGoByPriority(t *testing.T) {
 		began = run.Started
 	}
 }
+
+// The runs of one user do not keep those of all others from beginning, also where they only wait for a host; and who is in
+// the line for a slot can be cancelled.
+func TestSlotsAreLeftToOthers(t *testing.T) {
+	l := newLab(t, "h[1-5]")
+	l.drain()
+	l.maxRuns = 20 // the last two are for who has fewer than two
+	l.start(l.store)
+	held := l.hold(as("bo"), "h1", "say begun\nhang")
+	lease, err := l.Lease(t.Context(), as("ana"), executor.LeaseRequest{Target: "h2", For: executor.Duration(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last *executor.Run
+	for range 30 {
+		req := on("h2", "say never")
+		req.QueueTimeout = executor.Duration(time.Hour)
+		last = l.submitAs(as("bo"), req)
+	}
+	if all := l.queued(30); !strings.Contains(all[29].Why, "bo has its share of the runs that may be under way (max_runs, 20)") || all[29].Host != "" {
+		t.Errorf("%+v", all[29])
+	}
+	for _, host := range []string{"h3", "h4"} {
+		if run := l.wait(l.submitAs(as("cy"), on(host, "say hi"))); run.Verdict != executor.Passed {
+			t.Errorf("%+v", run)
+		}
+	}
+	if _, err := l.Cancel(t.Context(), as("bo"), string(last.ID), "over"); err != nil {
+		t.Fatal(err)
+	}
+	if run := l.wait(last); run.Verdict != executor.Cancelled || !run.Hosts[0].Started.IsZero() {
+		t.Errorf("%+v", run)
+	}
+	if err := l.Release(t.Context(), as("ana"), lease.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Cancel(t.Context(), as("bo"), string(held.ID), "over"); err != nil {
+		t.Fatal(err)
+	}
+	l.queued(0) // all had their turn
+}
+
+// What a user has of runs that have not ended is bounded: they lie in memory, with their parameters.
+func TestUnendedRunsAreBounded(t *testing.T) {
+	l := newLab(t, "h[1-5]")
+	l.drain()
+	l.maxRuns = 1
+	l.start(l.store)
+	l.SetMostUnended(8, 5000)
+	held := l.hold(as("bo"), "h1", "say begun\nhang")
+	large := on("h2", "say "+strings.Repeat("x", 1200))
+	var all []*executor.Run
+	for range 4 {
+		all = append(all, l.submitAs(as("bo"), large))
+	}
+	if _, err := l.Submit(t.Context(), as("bo"), large); !errors.Is(err, executor.ErrTooMany) {
+		t.Errorf("%.200v", err)
+	}
+	all = append(all, held, l.submitAs(as("cy"), on("h3", "say hi")))
+	for _, run := range all[:4] {
+		if _, err := l.Cancel(t.Context(), as("bo"), string(run.ID), "over"); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(run)
+	}
+	for range 7 {
+		all = append(all, l.submitAs(as("bo"), on("h2", "say hi")))
+	}
+	if _, err := l.Submit(t.Context(), as("bo"), on("h2", "say hi")); !errors.Is(err, executor.ErrTooMany) {
+		t.Errorf("%.200v", err)
+	}
+	for _, run := range all[4:] {
+		if _, err := l.Cancel(t.Context(), me, string(run.ID), "over"); err != nil && !errors.Is(err, executor.ErrConflict) {
+			t.Fatal(err)
+		}
+		l.wait(run)
+	}
+}

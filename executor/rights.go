@@ -81,6 +81,7 @@ var (
 	ErrConflict    = errors.New("conflict")      // the thing is not in a state for it
 	ErrLeased      = errors.New("leased")        // a lease or isolation of another stands against it
 	ErrDraining    = errors.New("shutting down") // no new runs
+	ErrTooMany     = errors.New("too many")      // one user has as many as it may
 	ErrReplayedKey = errors.New("idempotency key was used for another request")
 	// ErrNamesakeKey is an [ErrReplayedKey]: it says nothing of what the key made, which may be hidden.
 	ErrNamesakeKey = fmt.Errorf("%w: by another of the same name, or before its rights changed (take another key)", ErrReplayedKey)

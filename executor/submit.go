@@ -24,7 +24,7 @@ type keyRecord struct {
 }
 
 // Submit checks the request, stores the run as queued and starts it. The error
-// wraps [ErrBadRequest], [ErrForbidden], [ErrNotFound], [ErrLeased] or [ErrDraining], or plugins.ErrUnknown;
+// wraps [ErrBadRequest], [ErrForbidden], [ErrNotFound], [ErrLeased], [ErrTooMany] or [ErrDraining], or plugins.ErrUnknown;
 // no host was touched then. With an IdempotencyKey seen before the first run is returned.
 func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, error) {
 	known, err := e.replayed(ctx, p, req)
@@ -33,6 +33,9 @@ func (e *Executor) Submit(ctx context.Context, p Principal, req Request) (*Run, 
 	}
 	if known != "" {
 		return e.Run(ctx, p, string(known))
+	}
+	if err := e.room(p, req.Parameters); err != nil {
+		return nil, err
 	}
 	a, err := e.prepare(p, req)
 	if err != nil {

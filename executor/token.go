@@ -8,9 +8,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os/user"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Token is a bearer token as it is listed: never its secret.
@@ -100,7 +103,7 @@ func endOldLogins(tx Tx, name string, at time.Time) error {
 func (e *Executor) checkToken(t Token) error {
 	switch {
 	case !printable(t.Name):
-		return fmt.Errorf("name: want 1 to 64 printable characters")
+		return fmt.Errorf("name: want 1 to 64 printable characters, no space at either end")
 	case !slices.Contains([]Role{Viewer, Operator, Admin}, t.Role):
 		return fmt.Errorf("role %q: want viewer, operator or admin", t.Role)
 	case !t.Expires.IsZero() && t.Expires.Before(e.now()):
@@ -115,16 +118,17 @@ func (e *Executor) checkName(ctx context.Context, p Principal, name string) erro
 	if p.Groups == nil {
 		return nil
 	}
-	taken := false
+	is := func(other string) bool { return strings.EqualFold(other, name) } // people read them
+	taken := slices.ContainsFunc(ownNames(), is)
 	if policy := e.policy(); policy != nil {
 		for _, u := range policy.Users {
-			named := u.Name == name || slices.Contains(slices.Concat(u.OIDC, u.Cert, u.Unix), name) || slices.Contains(u.Cert, "CN="+name)
+			named := is(u.Name) || slices.ContainsFunc(slices.Concat(u.OIDC, u.Cert, u.Unix), func(n string) bool { return is(strings.TrimPrefix(n, "CN=")) })
 			taken = taken || named && !within(u.Groups, p.Groups)
 		}
 	}
 	err := e.view(ctx, func(tx Tx) error {
 		return rangePrefix(tx, tableTokens, "", func(_ string, t tokenRecord) error {
-			taken = taken || t.Name == name && !within(t.Groups, p.Groups)
+			taken = taken || is(t.Name) && !within(t.Groups, p.Groups)
 			return nil
 		})
 	})
@@ -132,6 +136,15 @@ func (e *Executor) checkName(ctx context.Context, p Principal, name string) erro
 		err = fmt.Errorf("name: %w: %q is somebody's who sees more than you (choose another)", ErrBadRequest, name)
 	}
 	return err
+}
+
+// ownNames are those of who needs no token, and of the controller itself in the record.
+func ownNames() []string {
+	names := []string{"tfwd", "root"}
+	if u, err := user.Current(); err == nil {
+		names = append(names, u.Username)
+	}
+	return names
 }
 
 // checkGroups looks at the groups that a token or a secret is for; nil is all of them.
@@ -148,9 +161,10 @@ func (e *Executor) checkGroups(groups []string) error {
 	return nil
 }
 
-// printable reports whether a name is fit for records and tables.
+// printable reports whether a name is fit for records and tables, and does not pass for another: none of its letters is unseen.
 func printable(name string) bool {
-	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return name != "" && len(name) <= 64 && utf8.ValidString(name) && strings.TrimSpace(name) == name &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func (e *Executor) policy() *Policy {

@@ -21,6 +21,8 @@ type World struct {
 	Inventory *inventory.Inventory
 	Files     map[string][]byte // the plans that "uses: plan:FILE" may name
 	Facts     func(host string) map[string]any
+
+	whole *whole // of the check that is under way
 }
 
 // Check finds what the text alone cannot tell: unknown plugins, methods and
@@ -63,6 +65,9 @@ const maxNesting = 8
 // check looks at what there is of a plan; around are the plans that it is part of, the outermost first, and
 // partial says that it could not be read as a whole.
 func (p *Plan) check(w World, given map[string]any, around []*Plan, partial bool) error {
+	if w.whole == nil {
+		w.whole = newWhole(p)
+	}
 	c := &checker{reader: reader{file: p.file}, p: p, w: w, path: append(slices.Clone(around), p)}
 	params, err := p.accept(given, true)
 	if err != nil && !partial {
@@ -381,6 +386,8 @@ func nodeAt(s *Step, location string) (at *yaml.Node) {
 func (c *checker) nested(s *Step) {
 	text, ok := c.w.Files[s.Nested]
 	switch {
+	case c.w.whole.over:
+		return
 	case !ok:
 		c.error(orNode(s.usesAt, s.at), "put it beside this plan", "step %q uses plan:%s, which is not there", s.Name, s.Nested)
 		return
@@ -391,8 +398,13 @@ func (c *checker) nested(s *Step) {
 		c.error(s.at, "flatten the plans", "plans are nested deeper than %d", maxNesting)
 		return
 	}
-	inner, err := Parse(s.Nested, text)
-	if err == nil {
+	read := c.w.whole.file(s.Nested, text)
+	inner, wrong := read.plan, read.problems
+	if len(wrong) == 0 && !c.w.whole.within(inner) {
+		c.error(orNode(s.usesAt, s.at), "use fewer plans, or a matrix", "step %q uses plan:%s: with the plans within it this one is over %d plans or %d steps", s.Name, s.Nested, maxWithin, maxWholeSteps)
+		return
+	}
+	if len(wrong) == 0 {
 		given := map[string]any{}
 		if with, ok := s.With.(fields); ok {
 			for _, f := range with {
@@ -401,12 +413,9 @@ func (c *checker) nested(s *Step) {
 				}
 			}
 		}
-		err = inner.check(c.w, given, c.path, false)
+		_ = errors.As(inner.check(c.w, given, c.path, false), &wrong) // it gives no others
 	}
-	var wrong Problems
-	if errors.As(err, &wrong) {
-		c.problems = append(c.problems, wrong...)
-	}
+	c.problems = append(c.problems, wrong...)
 }
 
 // circle tells the files by which a text comes back to itself: "a.yaml uses b.yaml uses a.yaml", or "". It goes by the

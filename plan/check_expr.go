@@ -36,14 +36,13 @@ func (p *Plan) expressions(fn func(with *Step, at *yaml.Node, x *expression, off
 
 // bombs refuses expressions that would go on for ever, or fill the memory.
 func (c *checker) bombs() {
-	patience := checkPatience
 	env := scope{"params": c.p.shown(c.params), "env": anyMap(c.p.Env)}
 	c.p.expressions(func(s *Step, at *yaml.Node, x *expression, offset int) {
 		around := env
 		if s != nil && s.Matrix != nil && x.names["matrix"] {
 			around = scope{"params": env["params"], "env": env["env"], "matrix": s.Matrix.largest()}
 		}
-		if over := x.measure(around, &patience); over != nil {
+		if over := x.measure(around, &c.w.whole.patience); over != nil {
 			c.errorAt(at, offset+over.column, "make its lists and texts smaller, or work it out on a host", "the expression cannot be evaluated: %s", over.text)
 		}
 	})
@@ -81,7 +80,7 @@ func (c *checker) outputs() {
 // outputsOf names what a step may give, where that is fixed.
 func (c *checker) outputsOf(s *Step) (names []string, fixed bool) {
 	if s.Nested != "" {
-		inner, _ := parse(s.Nested, c.w.Files[s.Nested])
+		inner := c.w.whole.file(s.Nested, c.w.Files[s.Nested]).plan
 		if inner == nil {
 			return nil, false
 		}

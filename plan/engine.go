@@ -33,6 +33,7 @@ type Engine struct {
 	mu       sync.Mutex
 	walks    map[string]*walking
 	draining bool
+	most     int // test plans of one user that are not done
 
 	background context.Context
 	end        context.CancelFunc
@@ -44,7 +45,7 @@ func New(cfg Config) *Engine {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, walks: map[string]*walking{}}
+	e := &Engine{cfg: cfg, walks: map[string]*walking{}, most: maxUndone}
 	e.background, e.end = context.WithCancel(context.Background())
 	return e
 }
@@ -92,6 +93,9 @@ func (e *Engine) Submit(ctx context.Context, p executor.Principal, s Submission)
 	}
 	if known != "" {
 		return e.TestPlan(ctx, p, known)
+	}
+	if err := e.room(p, s); err != nil {
+		return nil, err
 	}
 	parsed, err := e.Check(p, s)
 	if err != nil {

@@ -505,6 +505,30 @@ func TestNestedPlan(t *testing.T) {
 	}
 }
 
+// What a user has of test plans that are not done is bounded: they lie in memory with their files.
+func TestUndonePlansAreBounded(t *testing.T) {
+	l := newLab(t)
+	l.SetMaxUndone(5)
+	s := plan.Submission{Plan: head + "  a: {uses: work.do, on: b, with: {do: hang}}\n"}
+	var all []*plan.TestPlan
+	for range 5 {
+		p, err := l.Submit(t.Context(), me, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if _, err := l.Submit(t.Context(), me, s); !errors.Is(err, executor.ErrTooMany) {
+		t.Errorf("%.200v", err)
+	}
+	for _, p := range all {
+		if _, err := l.Engine.Cancel(t.Context(), me, p.ID, "over"); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(p)
+	}
+}
+
 // fail_fast ends the other cells; the step's verdict is that of the cell that did not pass.
 func TestFailFast(t *testing.T) {
 	l := newLab(t)

@@ -235,10 +235,11 @@ func (r *reader) matrix(n *yaml.Node) *Matrix {
 	})
 	cells := 1
 	for _, a := range m.Axes {
-		if cells *= len(a.Values); cells > maxCells {
-			r.error(n, "split the step, or take values out", "the matrix has more than %d cells", maxCells)
-			return m
-		}
+		cells = min(cells*len(a.Values), maxCells+1)
+	}
+	if cells+len(m.Include) > maxCells { // the rows of include are more, or are held against each
+		r.error(n, "split the step, or take values out", "the matrix has more than %d cells", maxCells)
+		return m
 	}
 	if len(m.Axes) == 0 && len(m.Include) == 0 {
 		r.error(n, "write an axis such as suite: [net, disk]", "the matrix has no axis")

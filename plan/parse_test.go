@@ -403,3 +403,37 @@ func TestTheWholeLanguage(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// A few plans that use one another are millions: they are refused, whatever they would do, in the time of one.
+func TestPlansWithinPlansAreBounded(t *testing.T) {
+	reg, err := plugins.NewRegistry(work{}, asked{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	level := func(i int) string {
+		if i == 7 {
+			return head + "  a: {uses: work.do, on: b, with: {do: say hi}}\n"
+		}
+		text := fmt.Sprintf("name: p%d\nsteps:\n", i)
+		for j := range 12 {
+			text += fmt.Sprintf("  s%d: {uses: 'plan:p%d.yaml'}\n", j, i+1)
+		}
+		return text
+	}
+	for i := 5; i < 8; i++ { // with 156 in it it is taken
+		files[fmt.Sprintf("p%d.yaml", i)] = []byte(level(i))
+	}
+	if _, err := plan.ParseAndCheck("p5.yaml", []byte(level(5)), plan.World{Files: files, Plugins: reg}, nil); err != nil {
+		t.Error(err)
+	}
+	_, err = plan.ParseAndCheck("p4.yaml", []byte(level(4)), plan.World{Files: files, Plugins: reg}, nil) // with 1884 not
+	if err == nil || !strings.Contains(err.Error(), "over 1000 plans or 20000 steps") {
+		t.Errorf("%.300v", err)
+	}
+	rows := "{x: 1}" + strings.Repeat(", {x: 1}", 10_000)
+	_, err = plan.Parse("plan.yaml", []byte(head+"  a: {uses: work.do, on: b, matrix: {x: [1], include: ["+rows+"]}, with: {do: say hi}}\n"))
+	if err == nil || !strings.Contains(err.Error(), "more than 10000 cells") {
+		t.Errorf("%.300v", err)
+	}
+}

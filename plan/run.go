@@ -163,6 +163,9 @@ func (x *stepWalk) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// crowdedPause is how often a cell asks again whether its user may have another run.
+const crowdedPause = 2 * time.Second
+
 // submit runs one attempt to its end. The key makes a walk after a restart meet the same run.
 func (x *stepWalk) submit(ctx context.Context, c cell, hosts []*inventory.Host, attempt int) (*executor.Run, error) {
 	req, err := x.request(c, hosts, attempt)
@@ -175,6 +178,10 @@ func (x *stepWalk) submit(ctx context.Context, c cell, hosts []*inventory.Host, 
 		}
 	}
 	run, err := x.w.e.cfg.Executor.Submit(context.Background(), x.w.principal(), req)
+	for errors.Is(err, executor.ErrTooMany) && ctx.Err() == nil && !x.w.draining() { // some are to end first
+		x.pause(ctx, crowdedPause)
+		run, err = x.w.e.cfg.Executor.Submit(context.Background(), x.w.principal(), req)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -294,6 +294,9 @@ func (x *stepWalk) begin() {
 	}
 }
 
+// maxWidth is how many cells of a step go side by side: more would only lie in the queue.
+const maxWidth = 1000
+
 // runCells runs the cells over hosts side by side, and one run a host where
 // parameters differ from host to host.
 func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
@@ -310,7 +313,7 @@ func (x *stepWalk) runCells(ctx context.Context, hosts []*inventory.Host) {
 		x.expect(h.Name, n)
 	}
 	x.remember(cells)
-	width := len(cells)
+	width := min(len(cells), maxWidth)
 	if x.s.Matrix != nil && x.s.Matrix.MaxParallel > 0 {
 		width = x.s.Matrix.MaxParallel
 	}

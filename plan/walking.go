@@ -22,6 +22,10 @@ type walking struct {
 	inv  *inventory.Inventory
 	done chan struct{}
 
+	by     string // who started it
+	within bool   // another
+	bytes  int    // of its text, files and parameters
+
 	ctx    context.Context // of the steps; ends with a *stopped or errDrain
 	cancel context.CancelCauseFunc
 
@@ -44,7 +48,8 @@ func (s *stopped) Error() string { return s.reason }
 var errDrain = errors.New("the controller is shutting down")
 
 func newWalk(e *Engine, r record, p *Plan) *walking {
-	w := &walking{e: e, plan: p, r: r, done: make(chan struct{}), steps: map[string]*stepWalk{}}
+	w := &walking{e: e, plan: p, r: r, done: make(chan struct{}), steps: map[string]*stepWalk{},
+		by: r.By, within: r.Parent != "", bytes: sizeOf(r.Text, r.Files, r.Parameters)}
 	w.inv, _ = e.cfg.Executor.Snapshot(r.Principal)
 	w.ctx, w.cancel = context.WithCancelCause(context.Background())
 	for i, s := range p.all() {

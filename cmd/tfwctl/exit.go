@@ -57,7 +57,7 @@ func exitOfError(err error) int {
 		return int(status)
 	case errors.As(err, &usage), errors.As(err, &inv), errors.As(err, &target), errors.Is(err, controller.ErrRefused):
 		return exitUsage
-	case errors.Is(err, executor.ErrForbidden), errors.Is(err, executor.ErrLeased):
+	case errors.Is(err, executor.ErrForbidden), errors.Is(err, executor.ErrLeased), errors.Is(err, executor.ErrTooMany):
 		return exitRefused
 	case errors.Is(err, executor.ErrBadRequest), errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrConflict), errors.Is(err, executor.ErrSealed),
 		errors.Is(err, plugins.ErrUnknown), errors.Is(err, api.ErrTooLarge):
