@@ -27,6 +27,7 @@ type desk struct {
 	moved, movedStored time.Duration // as much of the clock's leaps as the ends of leases have followed
 
 	shut   map[string]string // hosts that take no new work, and why: "in maintenance: eth1 dead"
+	lost   map[string]bool   // those of them that will not come back: quarantined, retired
 	limits func() []Limit    // of the policy in force
 }
 
@@ -260,7 +261,7 @@ func (d *desk) admit() {
 
 // blocked says why a run cannot enter now, "" when it can, and whether those behind it must wait for it.
 func (d *desk) blocked(t *tenant, c *census) (why string, keeps bool) {
-	if why := d.shut[t.host]; why != "" && !t.anyway {
+	if why := d.shut[t.host]; why != "" && (!t.anyway || d.lost[t.host]) {
 		return "the host is " + why, false
 	}
 	if who := d.refusal(t, nil); who != "" {

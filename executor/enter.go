@@ -29,6 +29,7 @@ func (e *Executor) occupy(a *active, p *part) (leave func(), err error) {
 	e.desk.seq++
 	t.seq = e.desk.seq
 	e.desk.queue = append(e.desk.queue, t)
+	e.desk.dismiss() // since the run was taken, a host of a later batch may have gone
 	e.desk.admit()
 	why, before := e.desk.line(t)
 	if len(e.desk.queue) > 0 {

@@ -141,7 +141,7 @@ func (e *Executor) runsOn(host string) []RunID {
 // what waits for one in maintenance waits on, and what waits for one that will not
 // come back is let go. Call it when states or the inventory may have changed.
 func (e *Executor) closeHosts() {
-	shut, lost := map[string]string{}, map[string]string{}
+	shut, lost := map[string]string{}, map[string]bool{}
 	for _, h := range e.inventory(Local("tfwd")).Hosts() {
 		if h.State == inventory.Active || h.State == "" {
 			continue
@@ -150,7 +150,7 @@ func (e *Executor) closeHosts() {
 		if h.State == inventory.Maintenance {
 			why = "in maintenance"
 		} else {
-			lost[h.Name] = why
+			lost[h.Name] = true
 		}
 		if h.Reason != "" {
 			why += " (" + h.Reason + ")"
@@ -159,15 +159,19 @@ func (e *Executor) closeHosts() {
 	}
 	e.desk.mu.Lock()
 	defer e.desk.mu.Unlock()
-	e.desk.shut = shut
-	e.desk.queue = slices.DeleteFunc(e.desk.queue, func(t *tenant) bool {
-		why := lost[t.host]
-		if why == "" || t.anyway {
+	e.desk.shut, e.desk.lost = shut, lost
+	e.desk.dismiss()
+	e.desk.turn()
+}
+
+// dismiss lets go of who waits for a host that will not come back. The desk is locked.
+func (d *desk) dismiss() {
+	d.queue = slices.DeleteFunc(d.queue, func(t *tenant) bool {
+		if !d.lost[t.host] {
 			return false
 		}
-		t.lost = "the host is " + shut[t.host]
+		t.lost = "the host is " + d.shut[t.host]
 		close(t.enter)
 		return true
 	})
-	e.desk.turn()
 }

@@ -380,3 +380,46 @@ func TestUnendedRunsAreBounded(t *testing.T) {
 		l.wait(run)
 	}
 }
+
+// What lets runs into hosts in maintenance does not let them into those that an admin has shut for good.
+func TestQuarantineIsNotMaintenance(t *testing.T) {
+	l := newLab(t, "h[1-5]")
+	req := on("h1", "say hi")
+	req.IncludeMaintenance = true
+	for state, in := range map[inventory.State]bool{inventory.Maintenance: true, inventory.Quarantined: false, inventory.Retired: false} {
+		if _, err := l.SetState(t.Context(), me, "h1", state, "smoke"); err != nil {
+			t.Fatal(err)
+		}
+		run, err := l.Submit(t.Context(), as("bo"), req)
+		if in != (err == nil) || !in && (!errors.Is(err, executor.ErrBadRequest) || strings.Contains(err.Error(), "--include")) {
+			t.Errorf("%s: %v", state, err)
+		}
+		if err == nil {
+			l.wait(run)
+		}
+	}
+}
+
+// A host of a later batch that is quarantined meanwhile is let go of, too: the run does not wait for it for ever.
+func TestQuarantineOfALaterBatch(t *testing.T) {
+	l := newLab(t, "h[1-5]")
+	req := on("h[1-2]", "say hi")
+	req.Serial = []string{"1"}
+	first, err := l.Lease(t.Context(), as("ana"), executor.LeaseRequest{Target: "h1", For: executor.Duration(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.QueueTimeout = executor.Duration(time.Hour)
+	run := l.submitAs(as("bo"), req)
+	l.queued(1)
+	if _, err := l.SetState(t.Context(), me, "h2", inventory.Quarantined, "smoke"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(t.Context(), as("ana"), first.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	done := l.wait(run)
+	if done.Hosts[0].Verdict != executor.Passed || done.Hosts[1].Verdict != executor.Cancelled || !strings.Contains(done.Hosts[1].Reason, "the host is quarantined (smoke)") {
+		t.Errorf("%+v", done.Hosts)
+	}
+}

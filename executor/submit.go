@@ -169,17 +169,20 @@ func (e *Executor) method(plugin, name string, params json.RawMessage) (plugins.
 // fit refuses hosts that do not carry the plugin or are not to be used.
 func fit(hosts []*inventory.Host, req Request) error {
 	var without, idle []string
-	why := ""
+	why, remedy := "", ""
 	for _, h := range hosts {
 		if !h.Has(req.Plugin) {
 			without = append(without, h.Name)
 		}
-		if h.State == inventory.Maintenance && req.QueueTimeout > 0 {
-			continue // it waits for the end of it
+		if h.State == inventory.Maintenance && (req.QueueTimeout > 0 || req.IncludeMaintenance) {
+			continue // it waits for the end of it, or need not
 		}
-		if h.State != inventory.Active && h.State != "" && !req.IncludeMaintenance {
+		if h.State != inventory.Active && h.State != "" {
 			idle = append(idle, h.Name)
-			why = strings.TrimSpace(string(h.State) + " " + h.Reason)
+			why, remedy = strings.TrimSpace(string(h.State)+" "+h.Reason), "leave it out"
+			if h.State == inventory.Maintenance {
+				remedy = "leave it out, or say --include-maintenance"
+			}
 		}
 	}
 	switch {
@@ -187,7 +190,7 @@ func fit(hosts []*inventory.Host, req Request) error {
 		return fmt.Errorf("%s: does not declare the plugin %q (narrow the target, or add it under plugins: in the inventory)",
 			inventory.Fold(without), req.Plugin)
 	case len(idle) > 0:
-		return fmt.Errorf("%s: not active: %s (leave it out, or say --include-maintenance)", inventory.Fold(idle), why)
+		return fmt.Errorf("%s: not active: %s (%s)", inventory.Fold(idle), why, remedy)
 	}
 	return nil
 }
