@@ -137,7 +137,7 @@ func (run *Run) hide(seen []HostResult) {
 		}
 	}
 	run.Step = HideNames(run.Step, others) // as in the test plan
-	if !open { // for the reader it is over, however long others' hosts take
+	if !open {                             // for the reader it is over, however long others' hosts take
 		run.State, run.Verdict, run.Finished = Done, worst, last
 	}
 }
