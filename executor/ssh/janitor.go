@@ -3,7 +3,6 @@ package ssh
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -27,7 +26,7 @@ func (t *Transport) janitor() {
 func (t *Transport) sweep(now time.Time) {
 	for _, p := range t.allPlaces() {
 		p.expire(now.Add(-t.opt.StandbyIdle))
-		for _, l := range p.idle(now.Add(-t.opt.IdleTimeout)) {
+		for _, l := range p.takeIdle(now.Add(-t.opt.IdleTimeout)) {
 			l.end(errIdle)
 		}
 	}
@@ -70,7 +69,7 @@ func (t *Transport) evict() bool {
 	if oldest == nil {
 		return false
 	}
-	for _, l := range oldest.idle(time.Now()) {
+	for _, l := range oldest.takeIdle(time.Now()) { // none, where somebody came for them meanwhile
 		l.end(errIdle)
 	}
 	return true
@@ -105,16 +104,21 @@ func (t *Transport) forget(before time.Time) {
 	}
 }
 
-// idle gives links without sessions: all of them when no user is left since
-// before, else those beyond the first that freed their last session before.
-func (p *place) idle(before time.Time) []*link {
+// takeIdle takes links without sessions out of the place, to be ended: all of them when no user is left since
+// before, else those beyond the first that freed their last session before. Whoever comes now opens a link of its own in
+// place of losing one that is ended under its hands.
+func (p *place) takeIdle(before time.Time) (idle []*link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var idle []*link
+	var kept []*link
 	for i, l := range p.links {
 		if l.busy == l.ready && l.freed.Before(before) && p.used.Before(before) && (p.users == 0 || i > 0) {
 			idle = append(idle, l)
+		} else {
+			kept = append(kept, l)
 		}
 	}
-	return slices.Clip(idle)
+	p.links = kept
+	p.sendAwayOf(idle)
+	return idle
 }

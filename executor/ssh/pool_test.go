@@ -453,6 +453,31 @@ func TestFullPoolGivesWayToTheNextHost(t *testing.T) {
 	b.Release()
 }
 
+// TestWhatGivesWayIsNobodys: in a pool that is too small, a connection that gives way to another host's is in nobody's hands:
+// no command is lost by it.
+func TestWhatGivesWayIsNobodys(t *testing.T) {
+	lab := newLab(t, executortest.LabOptions{Hosts: 6})
+	tr := newTransport(t, Options{User: lab.User(), MaxConnections: 4})
+	var all sync.WaitGroup
+	ctx := within(t, time.Minute)
+	for i := range 12 {
+		all.Go(func() {
+			for round := range longer(12, 100) {
+				c, err := tr.connect(ctx, lab.Hosts()[(i*5+round*(1+i%2))%6], nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if end, err := c.Run(ctx, command("true"), executor.Offsets{}, false, &recorder{}); err != nil || end.Code != 0 {
+					t.Errorf("%+v %v", end, err)
+				}
+				c.Release()
+			}
+		})
+	}
+	all.Wait()
+}
+
 // TestPlaceIsForgotten: a pool that has seen many hosts does not grow for ever.
 func TestPlaceIsForgotten(t *testing.T) {
 	lab := newLab(t, executortest.LabOptions{})

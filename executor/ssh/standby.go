@@ -148,6 +148,22 @@ func (p *place) sendAway(n int) {
 	p.ready = slices.Delete(p.ready, 0, n)
 }
 
+// sendAwayOf closes those that stand by on the links. Called with p.mu held.
+func (p *place) sendAwayOf(links []*link) {
+	there := func(s *session) int {
+		if slices.Contains(links, s.link) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(p.ready, func(a, b *session) int { return there(a) - there(b) })
+	n := 0
+	for n < len(p.ready) && there(p.ready[n]) == 0 {
+		n++
+	}
+	p.sendAway(n)
+}
+
 // dismiss sends all away that stand by.
 func (p *place) dismiss() {
 	p.mu.Lock()
