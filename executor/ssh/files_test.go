@@ -163,7 +163,7 @@ func TestPutSaysWhyNot(t *testing.T) {
 }
 
 func TestPutWithoutSFTPFallsBack(t *testing.T) {
-	lab, _ := labConn(t, executortest.LabOptions{Embedded: true})
+	lab := newLab(t, executortest.LabOptions{Embedded: true})
 	leavesNothing(t)
 	h := lab.Hosts()[0]
 	if err := lab.Misbehave(h.Name, executortest.FaultNoSFTP); err != nil {
