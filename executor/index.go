@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -113,25 +114,27 @@ const indexed = "indexed: made, found"
 
 // indexRuns brings the runs of a store that was written before there was this index into it.
 func (e *Executor) indexRuns(ctx context.Context) error {
-	for from, next := "0", ""; from != ""; from = next {
-		err := e.store.Update(ctx, func(tx Tx) (err error) {
-			next = ""
-			if _, done := tx.Get(tableIndex, indexed); done {
-				return nil
-			}
-			if next, err = indexSome(tx, from); next == "" && err == nil {
-				err = tx.Put(tableIndex, indexed, []byte{})
+	return BringUp(ctx, e.store, e.log, tableIndex, indexed, indexSome)
+}
+
+// BringUp makes an index of what a store held before there was one, unless the table has the mark that it was made: part
+// brings in some from a place in the order on and gives the place to go on from, "" at the end. Each part is a transaction
+// of its own, and where one was not kept it is done again; a store that has the mark is only read.
+func BringUp(ctx context.Context, store Store, log *slog.Logger, table, mark string, part func(tx Tx, from string) (next string, err error)) error {
+	done := false
+	err := store.View(ctx, func(tx Tx) error { _, done = tx.Get(table, mark); return nil })
+	for from, next := "0", ""; err == nil && !done && from != ""; from = next {
+		err = store.Update(ctx, func(tx Tx) (err error) {
+			if next, err = part(tx, from); next == "" && err == nil {
+				err = tx.Put(table, mark, []byte{})
 			}
 			return err
 		})
-		if err != nil {
-			return err
-		}
 		if from == "0" && next != "" {
-			e.log.Info("the runs of an earlier tfw are brought into the index: this is done once and may take seconds")
+			log.Info("what an earlier tfw kept is brought into an index: this is done once and may take seconds", "index", table)
 		}
 	}
-	return nil
+	return err
 }
 
 // indexSome brings in some runs from a place in the order on and gives the place to go on from, "" at the end.

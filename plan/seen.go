@@ -133,22 +133,7 @@ const indexed = "indexed"
 
 // indexPlans brings the test plans of a store that was written before there was this index into it.
 func (e *Engine) indexPlans(ctx context.Context) error {
-	for from, next := "0", ""; from != ""; from = next {
-		err := e.cfg.Store.Update(ctx, func(tx executor.Tx) (err error) {
-			next = ""
-			if _, done := tx.Get(tableSeen, indexed); done {
-				return nil
-			}
-			if next, err = indexSome(tx, from); next == "" && err == nil {
-				err = tx.Put(tableSeen, indexed, []byte{})
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return executor.BringUp(ctx, e.cfg.Store, e.cfg.Log, tableSeen, indexed, indexSome)
 }
 
 // indexSome brings in some test plans from a place on and gives the place to go on from, "" at the end.
